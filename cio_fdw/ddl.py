@@ -1,0 +1,58 @@
+"""CREATE FOREIGN TABLE commands from catalog entries, with every identifier and literal quoted.
+
+    create_foreign_table(ENDPOINTS["campaigns"], "customerio")
+    -> 'CREATE FOREIGN TABLE "campaigns" ("id" bigint, …) SERVER "customerio" OPTIONS (endpoint \\'campaigns\\')'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from cio_fdw.endpoint import Endpoint
+from cio_fdw.errors import UnknownSchemaError, UnknownTableError
+
+REMOTE_SCHEMA = "customerio"
+
+
+def quote_identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    doubled = text.replace("'", "''")
+    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+
+
+def create_foreign_table(endpoint: Endpoint, server: str) -> str:
+    columns = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in endpoint.all_columns)
+    return (
+        f"CREATE FOREIGN TABLE {quote_identifier(endpoint.name)} ({columns}) "
+        f"SERVER {quote_identifier(server)} OPTIONS (endpoint {quote_literal(endpoint.name)})"
+    )
+
+
+def import_commands(
+    endpoints: Mapping[str, Endpoint], server: str, remote_schema: str, mode: str, tables: Collection[str]
+) -> tuple[str, ...]:
+    """The commands of IMPORT FOREIGN SCHEMA. `mode`: "all", "limit to" or "except" (`tables`).
+
+    Raises UnknownSchemaError, UnknownTableError.
+    """
+    if remote_schema != REMOTE_SCHEMA:
+        raise UnknownSchemaError(
+            f'there is no remote schema "{remote_schema}"',
+            hint=f"The one remote schema is {REMOTE_SCHEMA}: IMPORT FOREIGN SCHEMA {REMOTE_SCHEMA} FROM SERVER ...",
+        )
+    for name in tables:
+        if name not in endpoints:
+            raise unknown_table(name, endpoints)
+    chosen = {
+        "all": lambda name: True,
+        "limit to": lambda name: name in tables,
+        "except": lambda name: name not in tables,
+    }[mode]
+    return tuple(create_foreign_table(endpoints[name], server) for name in endpoints if chosen(name))
+
+
+def unknown_table(name: str, endpoints: Collection[str]) -> UnknownTableError:
+    return UnknownTableError(f'there is no endpoint "{name}"', hint=f"Endpoints: {', '.join(endpoints)}.")

@@ -1,0 +1,223 @@
+"""One request with its retries: a turn of the throttle, the answer, the decoded page, or one error.
+
+    fetcher.fetch(stop, Where("messages", "/v1/messages"), "/v1/messages?limit=1000", decode) -> decode(body)
+
+Retried, with full-jitter exponential back-off: 408, 429 (after its Retry-After), 5xx, network errors,
+timeouts, bodies that do not decode. Not retried: every other status. Runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import json
+import random as random_module
+import re
+import time
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar
+
+from cio_fdw.errors import (
+    BodyError,
+    CioError,
+    ForbiddenError,
+    NotFoundError,
+    RateLimitedError,
+    RedirectError,
+    RequestError,
+    ServerError,
+    UnauthorizedError,
+    Where,
+)
+from cio_fdw.lanes import Stop
+from cio_fdw.options import Settings
+from cio_fdw.secret import Secret
+from cio_fdw.stats import Stats
+from cio_fdw.throttle import Throttle
+from cio_fdw.transport import Answer, Transport
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+BACKOFF_BASE_S = 0.5
+BACKOFF_CAP_S = 20.0
+MIN_BUDGET_S = 120.0
+MAX_DETAIL_CHARS = 200
+_MAX_ERROR_BODY_BYTES = 64 * 1024
+
+
+class Fetcher:
+    """Fetches for the scans of one key. `clock` gives seconds, `random` numbers in [0, 1)."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        throttle: Throttle,
+        settings: Settings,
+        stats: Stats,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._settings = settings
+        self._stats = stats
+        self._clock = clock
+        self._random = random
+
+    def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], T]) -> T:
+        """`decode` of the body of GET `target`.
+
+        Gives up after max_retries + 1 attempts, or when the next attempt would begin later than three
+        timeouts (at least MIN_BUDGET_S) after the first. Waiting for the first turn does not count.
+        Errors: RequestError and its children, BodyError, Stopped, and what `decode` raises.
+        """
+        from tenacity import Retrying, retry_if_exception  # noqa: PLC0415 - 40 ms: not at backend start
+
+        plan = _RetryPlan(self._settings, self._clock, self._random)
+
+        def attempt() -> T:
+            plan.attempt += 1
+            try:
+                return self._attempt(stop, where, target, decode, plan)
+            except CioError as error:
+                plan.note(error)
+                if isinstance(error, RateLimitedError):
+                    self._stats.add(rate_limited=1)
+                    # Others wait no longer than this request may: a senseless Retry-After blocks nobody for a day.
+                    self._throttle.pause(min(plan.delay_s, plan.budget_s))
+                raise plan.stamped(error, where) from None
+
+        def before_sleep(state: RetryCallState) -> None:
+            limited = state.outcome is not None and isinstance(state.outcome.exception(), RateLimitedError)
+            self._stats.add(retries=1, throttled_s=plan.delay_s if limited else 0.0)
+
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, CioError) and error.retryable),
+            wait=lambda _state: plan.delay_s,
+            stop=lambda _state: plan.is_over,
+            sleep=stop.sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _attempt(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], T], plan: _RetryPlan) -> T:
+        with ExitStack() as turn:
+            # The turn is taken once the connection stands: the API counts requests when they arrive, and
+            # those that had to connect first would arrive together with ones sent a TLS handshake later.
+            waited_s = 0.0
+
+            def take_turn() -> None:
+                nonlocal waited_s
+                waited_s = turn.enter_context(self._throttle.slot(stop.sleep))
+                self._stats.add(requests=1, throttled_s=waited_s)
+                plan.first_turn_taken(waited_s)
+
+            began_s = self._clock()
+            try:
+                answer = self._transport.get(
+                    where, target, timeout_s=self._settings.timeout_s, stop=stop, take_turn=take_turn
+                )
+            finally:
+                self._stats.add(api_s=max(0.0, self._clock() - began_s - waited_s))
+        self._stats.add(bytes=len(answer.body))
+        error = status_error(where, answer, self._settings.key)
+        if error:
+            raise error
+        return decode(answer.body)
+
+
+class _RetryPlan:
+    """When to try again, and when no more: what tenacity's wait and stop look at."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float], random: Callable[[], float]) -> None:
+        self.attempt = 0
+        self.attempts = settings.max_retries + 1
+        self.budget_s = max(3 * settings.timeout_s, MIN_BUDGET_S)
+        self.delay_s = 0.0
+        self._clock = clock
+        self._random = random
+        self._began_s = clock()
+        self._turn_taken = False
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._began_s
+
+    @property
+    def is_over(self) -> bool:
+        return self.attempt >= self.attempts or self.elapsed_s + self.delay_s > self.budget_s
+
+    def first_turn_taken(self, waited_s: float) -> None:
+        """Leaves the wait for the first turn out: a busy key is no failure of this request."""
+        if not self._turn_taken:
+            self._turn_taken = True
+            self._began_s += waited_s
+
+    def note(self, error: CioError) -> None:
+        """Sets the delay before the next attempt after `error`."""
+        asked_s = error.retry_after_s if isinstance(error, RequestError) else None
+        if asked_s:
+            self.delay_s = asked_s
+        else:
+            self.delay_s = self._random() * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (self.attempt - 1))
+
+    def stamped(self, error: CioError, where: Where) -> CioError:
+        """`error` with the attempt it came from."""
+        if isinstance(error, RequestError):
+            return error.at(attempt=self.attempt, attempts=self.attempts, after_s=self.elapsed_s)
+        if isinstance(error, BodyError):
+            place = "" if where.path in error.message else f"{where}: "
+            count = f"attempt {self.attempt} of {self.attempts}, after {self.elapsed_s:.1f} s"
+            return type(error)(f"{place}{error.message}, {count}", hint=error.hint, detail=error.detail)
+        return error
+
+
+def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> Optional[RequestError]:
+    """The error that the status of `answer` means, None for 2xx."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    if status == 429:
+        return RateLimitedError(where, status=status, retry_after_s=_retry_after_s(answer))
+    if status == 408 or status >= 500:
+        return ServerError(where, status=status)
+    if status in (400, 422):
+        return RequestError(where, status=status, reason=_detail(answer.body, key))
+    if 300 <= status < 400:
+        return RedirectError(where, status=status)
+    kinds: dict[int, type[RequestError]] = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError}
+    return kinds.get(status, RequestError)(where, status=status)
+
+
+def _retry_after_s(answer: Answer) -> Optional[float]:
+    """Seconds of the Retry-After header (a number or an HTTP date); None when absent, unusable or 0."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        return float(text) or None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds()) or None
+
+
+def _detail(body: bytes, key: Optional[Secret]) -> Optional[str]:
+    """The `errors[].detail` texts of the API's error body on one line; None for any other body."""
+    if len(body) > _MAX_ERROR_BODY_BYTES:
+        return None
+    try:
+        errors = json.loads(body)["errors"]
+        details = [error["detail"] for error in errors if isinstance(error["detail"], str)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    text = " ".join("; ".join(details).split())
+    if key:
+        text = text.replace(key.reveal(), "***")
+    return text[:MAX_DETAIL_CHARS] or None

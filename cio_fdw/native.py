@@ -1,0 +1,191 @@
+"""The native door: what the C host (host/) calls.
+
+    start(host)                                   once per backend; host has wait and notice
+    validate(scope, options, privileged)          CREATE and ALTER of servers, mappings, tables
+    import_schema(server, schema, mode, tables, options) -> tuple of commands
+    estimate(table, quals, wanted)                -> (rows, width, startup cost, total cost)
+    explain(table, quals)                         -> list of (label, value, unit), nothing is sent
+    open_scan(table, mapping, wanted)             -> Scan
+    describe(error)                               -> (sqlstate, message, detail, hint, detail for the log)
+    stop_all()                                    the backend exits
+
+`table` is (relname, server, server options, table options, column names, column types); `quals` are
+(column, operator, value) as in `quals`. All run on the backend's main thread.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+from cio_fdw import __version__, ddl, explain as explaining, options as option_table
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.endpoint import Endpoint
+from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyError, OptionNameError, UnknownColumnError
+from cio_fdw.fetch import Fetcher
+from cio_fdw.lanes import stop_all
+from cio_fdw.options import Settings
+from cio_fdw.plan import Plan, plan
+from cio_fdw.quals import UNKNOWN, Qual
+from cio_fdw.rows import Row
+from cio_fdw.scan import Host, Tools, scan
+from cio_fdw.stats import Stats
+from cio_fdw.throttle import throttle_for
+from cio_fdw.transport import Transport
+
+__all__ = [
+    "UNKNOWN", "Interrupted", "Scan", "describe", "estimate", "explain", "import_schema", "open_scan", "start",
+    "stop_all", "validate",
+]  # fmt: skip
+
+REQUEST_COST = 100.0
+"""Planner cost of one request: it outweighs any work on rows, yet a thousand stay near jit_above_cost."""
+ROW_COST = 0.02
+COLUMN_BYTES = 24
+
+_SQL_TYPES = {
+    "bigint": "bigint",
+    "float8": "double precision",
+    "bool": "boolean",
+    "text": "text",
+    "timestamptz": "timestamp with time zone",
+    "jsonb": "jsonb",
+    "text[]": "text[]",
+}
+
+_host: Optional[Host] = None
+_transports: dict[tuple[str, str], Transport] = {}
+
+
+class Table(NamedTuple):
+    """A foreign table as the host describes it. A dropped column has no name and no type."""
+
+    relname: str
+    server: str
+    server_options: Mapping[str, str]
+    table_options: Mapping[str, str]
+    names: Sequence[Optional[str]]
+    types: Sequence[Optional[str]]
+
+    def endpoint(self) -> Endpoint:
+        """The catalog entry, after checking that the table's columns are its columns."""
+        name = self.table_options.get("endpoint", self.relname)
+        if name not in ENDPOINTS:
+            raise ddl.unknown_table(name, ENDPOINTS)
+        endpoint = ENDPOINTS[name]
+        for column_name, type_name in zip(self.names, self.types):
+            if column_name is not None:
+                self._check_column(endpoint, column_name, type_name)
+        return endpoint
+
+    def _check_column(self, endpoint: Endpoint, name: str, type_name: Optional[str]) -> None:
+        column = endpoint.column(name)
+        if column is None:
+            raise UnknownColumnError(
+                f'foreign table "{self.relname}" has a column "{name}" that endpoint {endpoint.name} does not have',
+                hint=f'Drop it (ALTER FOREIGN TABLE "{self.relname}" DROP COLUMN "{name}"), or use raw->>\'{name}\'.',
+            )
+        if type_name != _SQL_TYPES[column.type]:
+            raise ColumnTypeError(
+                f'column "{name}" of foreign table "{self.relname}" is {type_name}, but must be {column.type}',
+                hint=f'ALTER FOREIGN TABLE "{self.relname}" ALTER COLUMN "{name}" TYPE {column.type};',
+            )
+
+    def settings(self, mapping: Optional[Mapping[str, str]] = None) -> Settings:
+        return option_table.resolve(self.server_options, self.table_options, mapping)
+
+
+def start(host: Host) -> None:
+    global _host  # noqa: PLW0603 - one backend, one host
+    _host = host
+
+
+def validate(scope: str, given: Mapping[str, str], privileged: bool) -> None:
+    option_table.validate(scope, given, privileged=privileged)
+
+
+def import_schema(
+    server: str, remote_schema: str, mode: str, tables: Sequence[str], given: Mapping[str, str]
+) -> tuple[str, ...]:
+    if given:
+        raise OptionNameError(f'invalid option "{next(iter(given))}"', hint="IMPORT FOREIGN SCHEMA takes no options.")
+    return ddl.import_commands(ENDPOINTS, server, remote_schema, mode, tables)
+
+
+def estimate(
+    table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]], wanted: Sequence[str]
+) -> tuple[float, int, float, float]:
+    planned = _plan(Table(*table), quals)
+    width = planned.endpoint.row_bytes if "raw" in wanted else COLUMN_BYTES * len(wanted)
+    total = planned.requests * REQUEST_COST + planned.rows * ROW_COST
+    return float(planned.rows), width, min(REQUEST_COST, total), total
+
+
+def explain(table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]]) -> list[explaining.Property]:
+    return explaining.before(_plan(Table(*table), quals))
+
+
+def _plan(table: Table, quals: Sequence[tuple[str, str, Any]]) -> Plan:
+    return plan(
+        table.endpoint(),
+        [Qual(*qual) for qual in quals],
+        table.settings(),
+        now_s=int(time.time()),
+        endpoints=ENDPOINTS,
+    )
+
+
+def open_scan(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Scan:
+    described = Table(*table)
+    if mapping is None:
+        raise MissingKeyError(
+            f'no user mapping for the current user on server "{described.server}"',
+            hint=f'CREATE USER MAPPING FOR CURRENT_USER SERVER "{described.server}" OPTIONS (app_api_key \'...\');',
+        )
+    return Scan(described, mapping, wanted)
+
+
+class Scan:
+    """One scan node of a statement; `start` runs it, again for each rescan."""
+
+    def __init__(self, table: Table, mapping: Mapping[str, str], wanted: Sequence[str]) -> None:
+        settings = table.settings(mapping)
+        if _host is None or settings.key is None:
+            raise RuntimeError("the door was not started")
+        self._table = table
+        self._stats = Stats()
+        self._plan: Optional[Plan] = None
+        transport = _transports.setdefault(
+            (settings.base_url, settings.key.fingerprint()),
+            Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
+        )
+        fetcher = Fetcher(transport, throttle_for(settings), settings, self._stats)
+        self._tools = Tools(_host, fetcher, self._stats, wanted, settings.max_concurrency)
+
+    def start(self, quals: Sequence[tuple[str, str, Any]]) -> Iterator[list[Row]]:
+        """Batches of row tuples; `close` of the iterator ends threads and sockets."""
+        self._plan = _plan(self._table, quals)
+        return scan(self._plan, self._tools)
+
+    def explain(self, analyze: bool) -> list[explaining.Property]:
+        planned = explaining.before(self._plan) if self._plan else []
+        return [*planned, *explaining.after(self._stats)] if analyze else planned
+
+
+def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[str], Optional[str]]:
+    """An error for PostgreSQL. Of a fault of our own it tells type and place only: its text could hold data."""
+    if isinstance(error, CioError):
+        return error.sqlstate, f"cio_fdw: {error.message}", error.detail, error.hint, None
+    if isinstance(error, MemoryError):
+        return "53200", "cio_fdw: out of memory", None, None, None
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " < ".join(f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in frames[::-1])
+    return (
+        "XX000",
+        f"cio_fdw: internal error: {type(error).__name__}",
+        None,
+        "This is a fault of cio_fdw; the server log says where. Please report it.",
+        f"at {place}",
+    )

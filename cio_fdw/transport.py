@@ -1,0 +1,405 @@
+"""One GET at a time over kept-alive connections, ended at once by a Stop and in any case by its deadline.
+
+    transport = Transport("https://api.customer.io", key, user_agent="cio_fdw/1.0")
+    transport.get(Where("messages", "/v1/messages"), "/v1/messages?limit=1000", timeout_s=60.0, stop=stop)
+    -> Answer(status=200, headers={…}, body=b"{…}")
+
+`requests` speaks HTTP. What it lacks is added in the sockets below it: each is known to the Stop from before
+its connect until the answer is complete, and each read gets what is left of one total deadline.
+
+Every HTTP status is an Answer. Errors: NetworkError, RequestTimeoutError, BodyError (too large), Stopped. Their
+texts are not those of requests and urllib3, which hold the query, nor are they chained to those, which hold the key.
+"""
+
+# ruff: noqa: PLC0415 - requests, urllib3 and ssl (100 ms) are imported at the first request, not at backend start
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from cio_fdw.errors import BodyError, NetworkError, RequestTimeoutError, Where
+from cio_fdw.lanes import Stop, connect, resolve
+from cio_fdw.secret import Secret
+
+if TYPE_CHECKING:
+    import ssl
+
+    from requests import Response
+    from requests.adapters import HTTPAdapter
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Largest body after decompression; a page of the API has a few MB."""
+
+MAX_IDLE_CONNECTIONS = 8
+MAX_IDLE_S = 30.0
+"""Idle connections are closed after this: load balancers drop them silently from 60 s on."""
+
+_SURELY_OPEN_S = 1.0
+"""A connection that idled longer may have been closed by the server meanwhile."""
+
+_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete HTTP answer. `headers` is case-insensitive; `body` is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Exchange:
+    """One request under way: the Stop that ends it, the deadline it has, the sockets it uses."""
+
+    def __init__(self, stop: Stop, timeout_s: float, take_turn: Callable[[], None]) -> None:
+        self.stop = stop
+        self.timeout_s = timeout_s
+        self.deadline_s = time.monotonic() + timeout_s
+        self.on_new_connection = self.heard = self._idled = False
+        self._take_turn = take_turn
+        self._held = contextlib.ExitStack()
+
+    def left_s(self) -> float:
+        """Seconds until the deadline, above 0. Raises socket.timeout after it."""
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise socket.timeout("deadline")
+        return left_s
+
+    @property
+    def is_late(self) -> bool:
+        return self.deadline_s - time.monotonic() <= 0.005  # a wait may end a clock tick early
+
+    def hold(self, sock: socket.socket) -> None:
+        """Lets the Stop shut `sock` down, through a descriptor that lives as long as this exchange.
+
+        The socket's own descriptor does not: TLS detaches it, and http.client closes it before the body
+        is read when the server will close the connection.
+        """
+        handle = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
+        self._held.enter_context(handle)
+        self._held.enter_context(self.stop.guard(handle))
+
+    def take_turn(self) -> None:
+        """Waits until the request may leave. Waiting for a turn does not use up the deadline."""
+        began_s = time.monotonic()
+        self._take_turn()
+        waited_s = time.monotonic() - began_s
+        self.deadline_s += waited_s
+        self._idled = waited_s > _SURELY_OPEN_S or not self.on_new_connection
+
+    @property
+    def met_closed_connection(self) -> bool:
+        """Whether a failure means no more than that the server had closed a connection while it was idle."""
+        return self._idled and not self.heard
+
+    def close(self) -> None:
+        self._held.close()
+
+
+class _Thread(threading.local):
+    """The exchange of the calling thread: sockets are made deep inside urllib3, which passes nothing through."""
+
+    exchange: _Exchange
+
+
+_thread = _Thread()
+
+
+class _TimedSocket(socket.socket):
+    """Gives each read what is left of the exchange's deadline."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_thread.exchange.left_s())
+        count = super().recv_into(*args, **kwargs)
+        _thread.exchange.heard = _thread.exchange.heard or count > 0
+        return count
+
+
+def _dial(host: str, port: int, exchange: _Exchange) -> socket.socket:
+    """A socket connected to the first address of `host` that answers. Raises OSError, Stopped."""
+    addresses = resolve(host, port, exchange.stop, exchange.left_s())
+    for left in range(len(addresses), 0, -1):
+        try:
+            # An address that swallows packets must leave time for the next one.
+            return _dial_address(addresses[-left], exchange.left_s() / left, exchange)
+        except OSError:
+            if left == 1:
+                raise
+    raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+
+def _dial_address(info: tuple[Any, ...], wait_s: float, exchange: _Exchange) -> socket.socket:
+    family, kind, protocol, _name, address = info
+    with contextlib.ExitStack() as on_error:
+        sock = on_error.enter_context(_TimedSocket(family, kind, protocol))
+        exchange.hold(sock)
+        connect(sock, address, exchange.stop, wait_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(exchange.left_s())
+        on_error.pop_all()
+    return sock
+
+
+def _tls_context(ca_file: Optional[str]) -> ssl.SSLContext:
+    """Verifies against the system's certificates, as curl does, or against certifi's where it has none."""
+    import ssl
+
+    import certifi
+
+    class TimedTLSSocket(_TimedSocket, ssl.SSLSocket):
+        pass
+
+    context = ssl.create_default_context(cafile=ca_file)
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    context.sslsocket_class = TimedTLSSocket
+    return context
+
+
+@lru_cache(maxsize=1)
+def _adapter_class() -> Callable[[Optional[ssl.SSLContext]], HTTPAdapter]:
+    """Makes adapters of one connection: requests without its Session, so no cookies, redirects, proxies, .netrc."""
+    from requests.adapters import HTTPAdapter
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.exceptions import NewConnectionError
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            exchange = _thread.exchange
+            exchange.on_new_connection = True
+            try:
+                return _dial(self._dns_host, self.port or self.default_port, exchange)
+            except OSError as error:
+                # urllib3 takes some OSErrors inside `request` for a server that answers before it has read all.
+                raise NewConnectionError(self, "") from error
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            exchange = _thread.exchange
+            if self.sock is None:
+                self.connect()
+            elif not exchange.on_new_connection:
+                exchange.hold(self.sock)
+            exchange.take_turn()
+            super().request(*args, **kwargs)
+
+    class TLS(Plain, HTTPSConnection):
+        pass
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TLSPool(HTTPSConnectionPool):
+        ConnectionCls = TLS
+
+    class Adapter(HTTPAdapter):
+        def __init__(self, context: Optional[ssl.SSLContext]) -> None:
+            self._context = context
+            super().__init__(pool_connections=1, pool_maxsize=1)
+
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
+
+        def cert_verify(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:
+            # The context has its certificates; requests would load certifi's into it at every connect.
+            conn.cert_reqs = "CERT_REQUIRED"
+
+    return Adapter
+
+
+class Transport:
+    """The connections of one backend to one API root with one key. Safe to use from several threads."""
+
+    def __init__(self, base_url: str, key: Secret, *, user_agent: str, ca_file: Optional[str] = None) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._user_agent = user_agent
+        self._ca_file = ca_file
+        self._lock = threading.Lock()
+        self._context: Optional[ssl.SSLContext] = None
+        self._idle: list[tuple[float, HTTPAdapter]] = []
+        self._closed = False
+
+    def get(
+        self, where: Where, target: str, *, timeout_s: float, stop: Stop, take_turn: Callable[[], None] = lambda: None
+    ) -> Answer:
+        """The answer to GET `target` (path and query, such as /v1/messages?limit=10), whatever its status.
+
+        `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called once, when
+        the connection stands and before the request leaves; the time it takes is not counted.
+        Errors: NetworkError, RequestTimeoutError, BodyError, Stopped, and what `take_turn` raises.
+        """
+        exchange = _Exchange(stop, timeout_s, take_turn)
+        try:
+            return self._get(where, target, exchange, self._take_adapter())
+        except NetworkError:
+            if not exchange.met_closed_connection:
+                raise
+        # A GET may be repeated, and the turn was not used: nobody answered.
+        again = _Exchange(stop, timeout_s, lambda: None)
+        again.deadline_s = exchange.deadline_s
+        return self._get(where, target, again, self._new_adapter())
+
+    def close(self) -> None:
+        """Closes the idle connections; those in use close when their request ends."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for _since_s, adapter in idle:
+            adapter.close()
+
+    def _get(self, where: Where, target: str, exchange: _Exchange, adapter: HTTPAdapter) -> Answer:
+        answer: Optional[Answer] = None
+        failure: Optional[Exception] = None
+        _thread.exchange = exchange
+        try:
+            answer = self._exchange(where, target, exchange, adapter)
+        except Exception as error:  # noqa: BLE001 - sorted by _explain, which gives back what it does not know
+            failure = error
+        finally:
+            del _thread.exchange
+            exchange.close()
+            if answer is None or exchange.stop.is_set:
+                adapter.close()
+            else:
+                self._keep_adapter(adapter)
+        # A shut down socket looks like a network failure or like the end of a body.
+        exchange.stop.check()
+        if answer is None:
+            assert failure is not None
+            # Raised outside the handler: the original's __context__ would carry the request with its headers.
+            raise _explain(failure, where, exchange)
+        return answer
+
+    def _exchange(self, where: Where, target: str, exchange: _Exchange, adapter: HTTPAdapter) -> Answer:
+        from requests import Request
+
+        exchange.stop.check()
+        headers = {
+            "User-Agent": self._user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "Authorization": f"Bearer {self._key.reveal()}",
+        }
+        request = Request("GET", self._base_url + target, headers=headers).prepare()
+        response = adapter.send(request, stream=True, timeout=exchange.left_s())
+        with contextlib.closing(response):
+            body = b"".join(_body(response, where, exchange))
+            return Answer(response.status_code, response.headers, body)
+
+    def _take_adapter(self) -> HTTPAdapter:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                since_s, adapter = self._idle.pop()
+            if time.monotonic() - since_s <= MAX_IDLE_S:
+                return adapter
+            adapter.close()
+        return self._new_adapter()
+
+    def _new_adapter(self) -> HTTPAdapter:
+        with self._lock:
+            if self._context is None and self._base_url.startswith("https:"):
+                self._context = _tls_context(self._ca_file)
+        return _adapter_class()(self._context)
+
+    def _keep_adapter(self, adapter: HTTPAdapter) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < MAX_IDLE_CONNECTIONS:
+                self._idle.append((time.monotonic(), adapter))
+                return
+        adapter.close()
+
+
+def _body(response: Response, where: Where, exchange: _Exchange) -> Iterator[bytes]:
+    """The decompressed body in pieces, checked to be whole. Raises BodyError, NetworkError."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "x-gzip", "identity", ""):
+        raise BodyError(f"{where} was answered in an encoding that was not asked for")
+    gunzip = _Gunzip() if "gzip" in encoding else None
+    received_bytes = size_bytes = 0
+    for raw_piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
+        exchange.left_s()
+        received_bytes += len(raw_piece)
+        piece = gunzip.feed(raw_piece, MAX_BODY_BYTES - size_bytes) if gunzip else raw_piece
+        size_bytes += len(piece)
+        if size_bytes > MAX_BODY_BYTES:
+            raise BodyError(f"{where} was answered with more than {MAX_BODY_BYTES} bytes")
+        yield piece
+    announced = response.headers.get("Content-Length", "")
+    is_short = announced.isdecimal() and received_bytes < int(announced) and response.status_code not in (204, 304)
+    if is_short or (gunzip and received_bytes and not gunzip.member.eof):
+        raise NetworkError(where, reason="the body was cut off")
+
+
+class _Gunzip:
+    """Decompresses gzip piece by piece. urllib3's decoder takes a stream that ends too early for a whole one."""
+
+    def __init__(self) -> None:
+        self.member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def feed(self, piece: bytes, room_bytes: int) -> bytes:
+        """What `piece` decompresses to; cut off once it exceeds `room_bytes`. Raises zlib.error."""
+        parts = []
+        while piece:
+            if self.member.eof:
+                self.member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            parts.append(self.member.decompress(piece, room_bytes + 1))
+            piece = self.member.unused_data
+        return b"".join(parts)
+
+
+def _explain(error: Exception, where: Where, exchange: _Exchange) -> Exception:
+    """The error of ours that stands for `error`; what does not come from the network is given back as it is."""
+    from http.client import HTTPException
+
+    from urllib3.exceptions import HTTPError
+
+    if not isinstance(error, (OSError, HTTPError, HTTPException, zlib.error)):
+        return error
+    if exchange.is_late:
+        return RequestTimeoutError(where, reason=f"no complete answer within {exchange.timeout_s:g} s")
+    return NetworkError(where, reason=_reason(error))
+
+
+_REASONS: dict[str, Callable[[Any], str]] = {
+    "ssl.SSLCertVerificationError": lambda error: f"TLS certificate refused: {error.verify_message}",
+    "ssl.SSLError": lambda error: f"TLS: {error.reason or error.strerror}",
+    "socket.gaierror": lambda error: f"host name lookup: {error.strerror}",
+    "http.client.RemoteDisconnected": lambda _error: "the server closed the connection without an answer",
+    "http.client.IncompleteRead": lambda _error: "the body was cut off",
+    "urllib3.exceptions.ProtocolError": lambda _error: "the body was cut off",
+    "http.client.HTTPException": lambda _error: "the answer is not HTTP",
+    "zlib.error": lambda _error: "the body is not valid gzip",
+}
+"""By class name, so that nothing need be imported; the nearest ancestor counts."""
+
+
+def _reason(error: BaseException) -> str:
+    """A few words about the innermost known cause of `error`: nothing of the URL."""
+    causes = [error]
+    for cause in causes:
+        # requests and urllib3 keep causes in `args` and `reason` too.
+        inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        causes += [one for one in inner if isinstance(one, BaseException) and one not in causes]
+    for cause in reversed(causes):
+        for kind in type(cause).__mro__:
+            words = _REASONS.get(f"{kind.__module__}.{kind.__name__}")
+            if words:
+                return words(cause)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+    return type(error).__name__

@@ -1,0 +1,119 @@
+"""From the time bounds of a statement to the ranges that requests ask for.
+
+    created >= '2026-01-01' AND created < '2026-02-01'   -> frozen ((1767225600, 1769904000),), no tail
+    created > now() - interval '1 day'                   -> frozen (yesterday … 2 s ago), tail from 1 s ago
+
+Paging is by row offset (OBSERVED.md, messages), so a walk is only stable over a range whose last second
+has elapsed: a frozen range. Rows newer than that are read by the tail, one request that no later row
+can disturb as long as it fits one page; `scan` handles the case that it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from cio_fdw.endpoint import Window
+from cio_fdw.quals import UNKNOWN, Qual, Unknown
+
+DAY_S = 86_400
+US = 1_000_000
+
+FREEZE_LAG_S = 2
+"""A frozen range ends this long before now: one second that must have elapsed, one for clock skew."""
+
+EARLIEST_S = 1_262_304_000
+"""2010-01-01, before the service existed; nothing older is asked for."""
+
+Bound = Union[int, Unknown, None]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Inclusive unix seconds that cover the quals. None: no bound. UNKNOWN: known when executing."""
+
+    low_s: Bound
+    high_s: Bound
+    empty: bool = False
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What to ask: frozen ranges newest first, then the tail. `missing_before_s`: for the NOTICE."""
+
+    frozen: tuple[tuple[Bound, Bound], ...]
+    tail: Optional[tuple[Bound, Bound]]
+    days: float
+    missing_before_s: Optional[int] = None
+
+
+def covering_range(quals: Sequence[Qual], column: str) -> Range:
+    """The smallest range of whole seconds that holds every row which meets the quals on `column`."""
+    low, high = -math.inf, math.inf
+    open_low = open_high = unknown_low = unknown_high = False
+    for qual in quals:
+        if qual.column != column or qual.op not in ("=", "<", "<=", ">", ">=", "in"):
+            continue
+        if UNKNOWN in qual.values:
+            unknown_low |= qual.op in ("=", ">", ">=", "in")
+            unknown_high |= qual.op in ("=", "<", "<=", "in")
+            continue
+        if not qual.values:
+            return Range(None, None, empty=True)
+        if qual.op in ("=", ">", ">=", "in") and min(qual.values) >= low:
+            open_low = qual.op == ">" or (open_low and min(qual.values) == low)
+            low = min(qual.values)
+        if qual.op in ("=", "<", "<=", "in") and max(qual.values) <= high:
+            open_high = qual.op == "<" or (open_high and max(qual.values) == high)
+            high = max(qual.values)
+    if low > high or (low == high and (open_low or open_high)) or low == math.inf or high == -math.inf:
+        return Range(None, None, empty=True)
+    return Range(
+        UNKNOWN if unknown_low else None if low == -math.inf else int(low) // US,
+        UNKNOWN if unknown_high else None if high == math.inf else -(-int(high) // US),
+    )
+
+
+def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int]) -> Windows:
+    """The ranges to ask for `wanted`. `anchor_s`: earliest second when there is no lower bound."""
+    if wanted.empty:
+        return Windows((), None, 0)
+    kept_from_s = now_s - window.kept_days * DAY_S
+    frozen_end_s = now_s - FREEZE_LAG_S
+    if UNKNOWN in (wanted.low_s, wanted.high_s):
+        return _unknown(window, wanted, kept_from_s, frozen_end_s)
+    low_s = max(kept_from_s, anchor_s or 0) if wanted.low_s is None else max(int(wanted.low_s), EARLIEST_S)
+    high_s = None if wanted.high_s is None else int(wanted.high_s)
+    end_s = frozen_end_s if high_s is None else min(high_s, frozen_end_s)
+    tail: Optional[tuple[Bound, Bound]] = None
+    if high_s is None or high_s > frozen_end_s:
+        tail_low_s = max(low_s, frozen_end_s + 1)
+        tail = (tail_low_s, high_s) if high_s is None or tail_low_s <= high_s else None
+    asks_older = low_s < kept_from_s if wanted.low_s is not None else high_s is not None and high_s < low_s
+    return Windows(
+        frozen=tuple(_parts(low_s, end_s, window.max_days * DAY_S)),
+        tail=tail,
+        days=max(end_s - low_s, 0) / DAY_S,
+        missing_before_s=kept_from_s if asks_older else None,
+    )
+
+
+def _parts(low_s: int, end_s: int, max_s: int) -> list[tuple[int, int]]:
+    """[low_s, end_s] in as few equal parts of at most max_s as possible, newest first."""
+    if end_s < low_s:
+        return []
+    length_s = end_s - low_s + 1
+    count = -(-length_s // max_s)
+    edges = [low_s + length_s * i // count for i in range(count + 1)]
+    return [(edges[i], edges[i + 1] - 1) for i in reversed(range(count))]
+
+
+def _unknown(window: Window, wanted: Range, kept_from_s: int, frozen_end_s: int) -> Windows:
+    """What to show and to estimate before the bounds are known."""
+    low_s = kept_from_s if wanted.low_s is None else wanted.low_s
+    high_s = frozen_end_s if wanted.high_s is None else wanted.high_s
+    tail: Optional[tuple[Bound, Bound]] = (frozen_end_s + 1, None) if wanted.high_s is None else None
+    both = wanted.low_s is UNKNOWN and wanted.high_s is UNKNOWN
+    return Windows(((low_s, high_s),), tail, days=1 if both else window.kept_days / 6)
