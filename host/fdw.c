@@ -1,0 +1,59 @@
+/*
+ * fdw.c
+ *    Entry points that PostgreSQL looks up by name.
+ */
+#include "host.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+PG_FUNCTION_INFO_V1(cio_fdw_handler);
+PG_FUNCTION_INFO_V1(cio_fdw_validator);
+
+/* _PG_init defines the settings. It starts no Python: many backends never need it. */
+void
+_PG_init(void)
+{
+	DefineCustomStringVariable("cio_fdw.python",
+							   "Python interpreter whose packages cio_fdw uses.",
+							   "It must be of the version that the extension was built with. "
+							   "Takes effect in backends that have not used cio_fdw yet.",
+							   &host_python_guc,
+							   CIO_PYTHON_EXE,
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved("cio_fdw");
+#else
+	EmitWarningsOnPlaceholders("cio_fdw");
+#endif
+}
+
+/* cio_fdw_handler returns the table of callbacks. */
+Datum
+cio_fdw_handler(PG_FUNCTION_ARGS)
+{
+	FdwRoutine *routine = makeNode(FdwRoutine);
+
+	(void) fcinfo;
+	routine->GetForeignRelSize = host_get_rel_size;
+	routine->GetForeignPaths = host_get_paths;
+	routine->GetForeignPlan = host_get_plan;
+	routine->BeginForeignScan = host_begin_scan;
+	routine->IterateForeignScan = host_iterate_scan;
+	routine->ReScanForeignScan = host_rescan;
+	routine->EndForeignScan = host_end_scan;
+	routine->ExplainForeignScan = host_explain;
+	routine->ImportForeignSchema = host_import_schema;
+	PG_RETURN_POINTER(routine);
+}
+
+/* cio_fdw_validator checks the options of one CREATE or ALTER. */
+Datum
+cio_fdw_validator(PG_FUNCTION_ARGS)
+{
+	return host_validate(fcinfo);
+}

@@ -1,0 +1,168 @@
+/*
+ * host.h
+ *    What the files of the native host share.
+ *
+ * The host stands between PostgreSQL and the Python package cio_fdw. It knows
+ * nothing of Customer.io. Two rules hold everywhere:
+ *
+ *  - A PostgreSQL error never jumps over a Python frame. C functions that
+ *    Python calls catch it, copy it, and raise Interrupted; host_raise(), with
+ *    no Python frame left, throws it again.
+ *  - A Python object is never owned by a C stack frame across a call that may
+ *    ereport: a scan's state or a memory context (host_keep) owns it. Values
+ *    for Python cross in two steps: Datum to HostValue (may ereport), then
+ *    HostValue to PyObject (may not).
+ */
+#ifndef CIO_HOST_H
+#define CIO_HOST_H
+
+/* Python defines these itself, and warns when PostgreSQL's headers did first. */
+#include "postgres.h"
+#undef _POSIX_C_SOURCE
+#undef _XOPEN_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_state.h"
+#endif
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
+#include "nodes/pathnodes.h"
+#include "utils/rel.h"
+
+/* PostgreSQL's own macro moved to the front of the declaration in version 18. */
+#define HOST_NORETURN __attribute__((noreturn))
+
+#if PY_VERSION_HEX < 0x030A0000
+static inline PyObject *
+Py_NewRef(PyObject *object)
+{
+	Py_INCREF(object);
+	return object;
+}
+#endif
+
+/* One operator of a qual; the order is that of host_op_names. */
+typedef enum HostOp
+{
+	HOST_EQ,
+	HOST_LT,
+	HOST_LE,
+	HOST_GT,
+	HOST_GE,
+	HOST_IN,
+	HOST_IS_NULL,
+	HOST_IS_NOT_NULL
+} HostOp;
+
+extern const char *const host_op_names[];
+
+typedef enum HostKind
+{
+	HOST_NULL,
+	HOST_UNKNOWN,
+	HOST_INT,
+	HOST_FLOAT,
+	HOST_BOOL,
+	HOST_STRING,
+	HOST_ARRAY
+} HostKind;
+
+/* A value on its way to Python: plain C memory, strings in UTF-8. */
+typedef struct HostValue
+{
+	HostKind	kind;
+	int64		integer;
+	double		real;
+	char	   *string;
+	struct HostValue *items;
+	int			nitems;
+} HostValue;
+
+/* One recognised condition "column op right"; `right` is unused for null tests. */
+typedef struct HostQual
+{
+	AttrNumber	attno;
+	HostOp		op;
+	Oid			right_type;		/* element type for HOST_IN */
+	Expr	   *right;
+} HostQual;
+
+/* The options and columns of one foreign table, as C strings in UTF-8. */
+typedef struct HostTable
+{
+	char	   *relname;
+	char	   *server_name;
+	List	   *server_options; /* of DefElem */
+	List	   *table_options;
+	Oid			server_id;
+	int			natts;
+	char	  **names;			/* by attno - 1; NULL when dropped */
+	char	  **types;
+	Oid		   *type_ids;
+} HostTable;
+
+/* python.c */
+extern char *host_python_guc;
+extern PyObject *host_interrupted;
+extern PyObject *host_unknown;
+extern bool host_exiting;
+extern void host_start_python(void);
+extern PyObject *host_call(const char *function, PyObject *args);
+extern PyObject *host_call_method(PyObject *object, const char *method);
+extern PyObject *host_checked(PyObject *result);
+extern PyObject *host_keep(PyObject *object);
+extern void host_raise(void) HOST_NORETURN;
+extern char *host_text(PyObject *object);
+
+/* wait.c */
+extern PyMethodDef host_methods[];
+extern bool host_pending(void);
+extern void host_rethrow_pending(void) HOST_NORETURN;
+
+/* values.c */
+extern char *host_to_utf8(const char *text);
+extern List *host_utf8_options(List *options);
+extern HostValue host_value(Datum datum, bool isnull, Oid type, bool is_array);
+extern bool host_type_is_supported(Oid type);
+extern PyObject *host_python_value(const HostValue *value);
+extern PyObject *host_python_options(List *options);
+extern PyObject *host_python_strings(char **strings, int n);
+extern PyObject *host_python_table(const HostTable *table);
+
+/* quals.c */
+extern List *host_recognise(PlannerInfo *root, RelOptInfo *rel, List *clauses);
+extern PyObject *host_python_quals(const HostTable *table, const HostQual *quals,
+								   const HostValue *values, int n);
+
+/* plan.c */
+extern void host_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
+extern void host_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
+extern ForeignScan *host_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,
+								  ForeignPath *path, List *tlist, List *clauses, Plan *outer);
+extern HostQual *host_plan_quals(ForeignScan *plan, int *n);
+extern List *host_plan_columns(ForeignScan *plan);
+
+/* scan.c */
+typedef struct HostScan HostScan;
+extern void host_begin_scan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *host_iterate_scan(ForeignScanState *node);
+extern void host_rescan(ForeignScanState *node);
+extern void host_end_scan(ForeignScanState *node);
+extern PyObject *host_scan_object(ForeignScanState *node);
+extern PyObject *host_planned_quals(ForeignScanState *node, const HostTable *table);
+
+/* datums.c */
+extern Datum host_datum(PyObject *value, Oid type, bool *isnull);
+
+/* explain.c */
+extern void host_explain(ForeignScanState *node, ExplainState *es);
+
+/* catalog.c */
+extern HostTable *host_table(Oid table_id);
+extern List *host_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id);
+extern Datum host_validate(PG_FUNCTION_ARGS);
+
+#endif

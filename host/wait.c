@@ -1,0 +1,193 @@
+/*
+ * wait.c
+ *    The functions that Python calls: wait and notice. Both may meet a
+ *    PostgreSQL error, which must not jump over the Python frames below.
+ */
+#include "host.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/elog.h"
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#endif
+
+/* The PostgreSQL error that waits for Python to unwind; see stash_error. */
+static ErrorData *pending_error = NULL;
+static bool postmaster_died = false;
+
+/*
+ * stash_error copies the error being handled and makes Python unwind. Called in
+ * PG_CATCH. The copy lives in `context`, which outlasts the Python frames.
+ */
+static void
+stash_error(MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	if (!pending_error)
+		pending_error = CopyErrorData();
+	FlushErrorState();
+	PyErr_SetString(host_interrupted, "PostgreSQL ends this statement");
+}
+
+/* host_pending returns whether a PostgreSQL error waits to be thrown again. */
+bool
+host_pending(void)
+{
+	return pending_error != NULL;
+}
+
+/*
+ * host_rethrow_pending throws what made Python unwind. A backend that is told
+ * to die does so here, where no Python frame and no worker thread is left.
+ */
+void
+host_rethrow_pending(void)
+{
+	ErrorData  *error = pending_error;
+
+	pending_error = NULL;
+	if (error)
+		ReThrowError(error);
+	if (postmaster_died)
+		proc_exit(1);
+	CHECK_FOR_INTERRUPTS();
+
+	/* The interrupt went away meanwhile. The scan is over, so its result would be short. */
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling statement due to an interrupted request")));
+}
+
+/* interrupts_allow returns true when the statement may go on, else sets Interrupted. */
+static bool
+interrupts_allow(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool allowed = true;
+
+	if (!INTERRUPTS_PENDING_CONDITION())
+		return true;
+	if (ProcDiePending && INTERRUPTS_CAN_BE_PROCESSED())
+	{
+		/* FATAL exits the process from within ProcessInterrupts: unwind first. */
+		PyErr_SetString(host_interrupted, "PostgreSQL ends this session");
+		return false;
+	}
+	PG_TRY();
+	{
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_CATCH();
+	{
+		stash_error(context);
+		allowed = false;
+	}
+	PG_END_TRY();
+	return allowed;
+}
+
+/* wait_events waits without the GIL. It returns the events, or -1 with Interrupted set. */
+static int
+wait_events(int wanted, pgsocket fd, long timeout_ms)
+{
+	MemoryContext context = CurrentMemoryContext;
+	PyThreadState *volatile thread = NULL;
+	volatile int events = 0;
+
+	thread = PyEval_SaveThread();
+	PG_TRY();
+	{
+		events = WaitLatchOrSocket(MyLatch, wanted, fd, timeout_ms, PG_WAIT_EXTENSION);
+	}
+	PG_CATCH();
+	{
+		PyEval_RestoreThread(thread);
+		thread = NULL;
+		stash_error(context);
+		events = -1;
+	}
+	PG_END_TRY();
+	if (thread)
+		PyEval_RestoreThread(thread);
+	return events;
+}
+
+/*
+ * wait(seconds, fd) waits until fd is readable (True), or the time is over or
+ * the latch was set for something harmless (False). It raises Interrupted when
+ * the statement must end. fd -1 means none.
+ */
+static PyObject *
+host_wait(PyObject *self, PyObject *args)
+{
+	double		seconds;
+	int			fd = -1;
+	int			events;
+
+	(void) self;
+	if (!PyArg_ParseTuple(args, "d|i:wait", &seconds, &fd))
+		return NULL;
+	if (!interrupts_allow())
+		return NULL;
+	if (seconds < 0)
+		seconds = 0;
+	if (seconds > 60)
+		seconds = 60;
+	events = wait_events(WL_LATCH_SET | WL_POSTMASTER_DEATH | WL_TIMEOUT | (fd >= 0 ? WL_SOCKET_READABLE : 0),
+						 fd >= 0 ? fd : PGINVALID_SOCKET, (long) (seconds * 1000.0 + 0.999));
+	if (events < 0)
+		return NULL;
+	if (events & WL_POSTMASTER_DEATH)
+	{
+		postmaster_died = true;
+		PyErr_SetString(host_interrupted, "the postmaster died");
+		return NULL;
+	}
+	if (events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	if (!interrupts_allow())
+		return NULL;
+	return PyBool_FromLong(events & WL_SOCKET_READABLE);
+}
+
+/* emit sends text to the client at the given level. */
+static PyObject *
+emit(int level, PyObject *args)
+{
+	MemoryContext context = CurrentMemoryContext;
+	PyObject   *text;
+	volatile bool sent = true;
+
+	if (!PyArg_ParseTuple(args, "U", &text))
+		return NULL;
+	PG_TRY();
+	{
+		ereport(level, (errmsg_internal("%s", host_text(text))));
+	}
+	PG_CATCH();
+	{
+		stash_error(context);
+		sent = false;
+	}
+	PG_END_TRY();
+	if (!sent)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* notice(text) sends a NOTICE to the client. */
+static PyObject *
+host_notice(PyObject *self, PyObject *args)
+{
+	(void) self;
+	return emit(NOTICE, args);
+}
+
+PyMethodDef host_methods[] = {
+	{"wait", host_wait, METH_VARARGS, "wait(seconds, fd=-1) -> whether fd is readable"},
+	{"notice", host_notice, METH_VARARGS, "notice(text): a NOTICE to the client"},
+	{NULL, NULL, 0, NULL}
+};
