@@ -4,7 +4,7 @@
     text: "a", 7, True -> "a", "7", "true"          jsonb: anything -> its JSON bytes
 
 Numbers sent as text and text sent as numbers are taken (NOTES.md, field traps); what cannot be meant
-raises ValueError with a short reason that holds no value.
+raises MisfitError with a short reason that holds no value.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ US = 1_000_000
 # PostgreSQL's timestamps end in the year 294276; 1e11 seconds (year 5138) leaves room and no doubt.
 MAX_EPOCH_S = 10**11
 
+
+class MisfitError(ValueError):
+    """A value that cannot be meant for its column's type; says why, without the value."""
+
+
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 
 
 def to_bigint(value: Any) -> Optional[int]:
     number = _whole(value)
     if number is not None and number not in INT64:
-        raise ValueError("a number beyond bigint")
+        raise MisfitError("a number beyond bigint")
     return number
 
 
 def _whole(value: Any) -> Optional[int]:
     if isinstance(value, bool):
-        raise ValueError("true or false where a number belongs")
+        raise MisfitError("true or false where a number belongs")
     if isinstance(value, int):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -41,7 +46,7 @@ def _whole(value: Any) -> Optional[int]:
             return None
         if _WHOLE.fullmatch(value.strip()):
             return int(value)
-    raise ValueError(f"{_kind(value)} where a whole number belongs")
+    raise MisfitError(f"{_kind(value)} where a whole number belongs")
 
 
 def to_timestamptz(value: Any) -> Optional[int]:
@@ -49,17 +54,19 @@ def to_timestamptz(value: Any) -> Optional[int]:
         return round(value * US)
     seconds = _whole(value)
     if seconds is not None and abs(seconds) > MAX_EPOCH_S:
-        raise ValueError("a time beyond the year 5138")
+        raise MisfitError("a time beyond the year 5138")
     return None if seconds is None else seconds * US
 
 
 def to_float8(value: Any) -> Optional[float]:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{_kind(value)} where a number belongs")
+        raise MisfitError(f"{_kind(value)} where a number belongs")
+    if value == "":
+        return None
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise ValueError("text that is not a number") from None
+        raise MisfitError(f"{_kind(value)} that is no float8") from None
 
 
 def to_bool(value: Any) -> Optional[bool]:
@@ -68,7 +75,7 @@ def to_bool(value: Any) -> Optional[bool]:
     known = {"true": True, "false": False, "": None, "1": True, "0": False}
     text = str(value).strip().lower() if isinstance(value, (int, str)) else "?"
     if text not in known:
-        raise ValueError(f"{_kind(value)} where true or false belongs")
+        raise MisfitError(f"{_kind(value)} where true or false belongs")
     return known[text]
 
 
@@ -80,12 +87,19 @@ def to_text(value: Any) -> Optional[str]:
 
 def to_text_array(value: Any) -> Optional[list[Optional[str]]]:
     if not isinstance(value, list):
-        raise ValueError(f"{_kind(value)} where a list belongs")
+        raise MisfitError(f"{_kind(value)} where a list belongs")
     return [None if item is None else to_text(item) for item in value]
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", float: "a fraction", int: "a number", bool: "true or false"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        float: "a fraction",
+        int: "a number",
+        bool: "true or false",
+    }
     return names.get(type(value), type(value).__name__)
 
 

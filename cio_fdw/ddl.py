@@ -1,7 +1,7 @@
 """CREATE FOREIGN TABLE commands from catalog entries, with every identifier and literal quoted.
 
-    create_foreign_table(ENDPOINTS["campaigns"], "customerio")
-    -> 'CREATE FOREIGN TABLE "campaigns" ("id" bigint, …) SERVER "customerio" OPTIONS (endpoint \\'campaigns\\')'
+create_foreign_table(ENDPOINTS["campaigns"], "customerio")
+-> 'CREATE FOREIGN TABLE "campaigns" ("id" bigint, …) SERVER "customerio" OPTIONS (endpoint \\'campaigns\\')'
 """
 
 from __future__ import annotations
@@ -46,12 +46,8 @@ def import_commands(
     for name in tables:
         if name not in endpoints:
             raise unknown_table(name, endpoints)
-    chosen = {
-        "all": lambda name: True,
-        "limit to": lambda name: name in tables,
-        "except": lambda name: name not in tables,
-    }[mode]
-    return tuple(create_foreign_table(endpoints[name], server) for name in endpoints if chosen(name))
+    chosen = {"all": set(endpoints), "limit to": set(tables), "except": set(endpoints) - set(tables)}[mode]
+    return tuple(create_foreign_table(endpoints[name], server) for name in endpoints if name in chosen)
 
 
 def unknown_table(name: str, endpoints: Collection[str]) -> UnknownTableError:

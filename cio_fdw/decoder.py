@@ -10,8 +10,8 @@ type checks run at C speed and other keys are skipped. A record of another shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
-from typing import Annotated, Any, Callable, Optional
+from operator import attrgetter, itemgetter
+from typing import Annotated, Any, Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -20,14 +20,14 @@ from cio_fdw.endpoint import RAW, Column
 
 Row = tuple[Any, ...]
 
-MISFITS = (msgspec.DecodeError, AttributeError, OverflowError)
+MISFITS = (msgspec.DecodeError, RecursionError)
 
 _TYPES: Mapping[str, Any] = {
     "bigint": Optional[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]],
     "float8": Optional[float],
     "bool": Optional[bool],
     "text": Optional[str],
-    "timestamptz": Optional[int],
+    "timestamptz": Optional[Annotated[int, msgspec.Meta(ge=-MAX_EPOCH_S, le=MAX_EPOCH_S)]],
     "text[]": Optional[list[Optional[str]]],
     "jsonb": msgspec.Raw,
 }
@@ -61,14 +61,16 @@ class _Struct:
         return f"f{list(self._types).index(key)}"
 
     def build(self) -> Any:
-        nested = [(self._name(key, None), struct.build()) for key, struct in self._nested.items()]
-        plain = [
-            (self._name(key, None), type_, None) for key, type_ in self._types.items() if key not in self._nested
-        ]
-        # A nested object has no default: a record that lacks it is of another shape.
-        return msgspec.defstruct(
-            "Record", [*nested, *plain], rename={self._name(key, None): key for key in self._types}, gc=False
-        )
+        fields: list[tuple[str, Any, Any]] = []
+        for key, type_ in self._types.items():
+            if key in self._nested:
+                # A missing object reads as an empty one: the API leaves customer_identifiers out at times.
+                struct = self._nested[key].build()
+                fields.append((self._name(key, None), struct, struct()))
+            else:
+                fields.append((self._name(key, None), type_, None))
+        rename = {self._name(key, None): key for key in self._types}
+        return msgspec.defstruct("Record", fields, rename=rename, gc=False, frozen=True)
 
 
 class _Fields:
@@ -83,6 +85,10 @@ class _Fields:
         self._paths.append(self._struct.add(path, _TYPES[type_]))
         return len(self._paths) - 1
 
+    @property
+    def count(self) -> int:
+        return len(self._paths)
+
     def reader(self) -> Callable[[msgspec.Raw], Row]:
         if not self._paths:
             return lambda _record: ()
@@ -95,41 +101,61 @@ class _Fields:
 
 def fast_reader(columns: Sequence[Column]) -> Callable[[msgspec.Raw], Row]:
     """A function from a record to the values of `columns`, in their order."""
-    # A key can be wanted twice: decoded (metrics.sent) and as JSON (metrics). So there are two structs.
+    # A key can be wanted twice: decoded (metrics.sent) and as JSON (metrics). So there are two structs, and
+    # a row is put in order from three groups: plain values, JSON values, the record itself.
     plain, jsons = _Fields(), _Fields()
-    sources: list[tuple[bool, int]] = []
+    places: list[tuple[int, int]] = []
     fallbacks: list[tuple[int, int]] = []
     for position, column in enumerate(columns):
         if column.name == RAW:
-            continue
-        if column.type == "jsonb":
-            sources.append((True, jsons.add(column.key_path, column.type)))
-            continue
-        sources.append((False, plain.add(column.key_path, column.type)))
-        if column.fallback:
-            fallbacks.append((position, plain.add(column.fallback.split("."), column.type)))
-    raws = [position for position, column in enumerate(columns) if column.name == RAW]
-    times = [(i, column.zero_is_null) for i, column in enumerate(columns) if column.type == "timestamptz"]
-    read_plain, read_jsons = plain.reader(), jsons.reader()
+            places.append((2, 0))
+        elif column.type == "jsonb":
+            places.append((1, jsons.add(column.key_path, column.type)))
+        else:
+            places.append((0, plain.add(column.key_path, column.type)))
+            if column.fallback:
+                fallbacks.append((position, plain.add(column.fallback.split("."), column.type)))
+    starts = (0, plain.count, plain.count + jsons.count)
+    order = [starts[group] + index for group, index in places]
+    times = [i for i, column in enumerate(columns) if column.type == "timestamptz"]
+    zeros = [i for i, column in enumerate(columns) if column.zero_is_null]
+    return _row_builder(plain.reader(), jsons.reader(), _permutation(order), _Mends(fallbacks, times, zeros))
+
+
+def _permutation(order: Sequence[int]) -> Callable[[Row], Row]:
+    if len(order) <= 1:  # itemgetter of one index gives no tuple
+        return lambda values: tuple(values[i] for i in order)
+    return itemgetter(*order)
+
+
+class _Mends(NamedTuple):
+    """What is left to do in a row: (position, plain value to take when empty), times, times where 0 is null."""
+
+    fallbacks: Sequence[tuple[int, int]]
+    times: Sequence[int]
+    zeros: Sequence[int]
+
+
+def _row_builder(
+    read_plain: Callable[[msgspec.Raw], Row],
+    read_jsons: Callable[[msgspec.Raw], Row],
+    put_in_order: Callable[[Row], Row],
+    mends: _Mends,
+) -> Callable[[msgspec.Raw], Row]:
+    fallbacks, times, zeros = mends
 
     def read(record: msgspec.Raw) -> Row:
-        values, json = read_plain(record), read_jsons(record)
-        row = [json_or_none(json[i]) if is_json else values[i] for is_json, i in sources]
-        for position in raws:
-            row.insert(position, bytes(record))
+        plain = read_plain(record)
+        row = list(put_in_order((*plain, *map(json_or_none, read_jsons(record)), bytes(record))))
         for position, second in fallbacks:
             if row[position] is None:
-                row[position] = values[second]
-        for position, zero_is_null in times:
-            seconds = row[position]
-            if seconds is not None:
-                row[position] = _microseconds(seconds, zero_is_null)
+                row[position] = plain[second]
+        for position in times:
+            if row[position] is not None:
+                row[position] *= US
+        for position in zeros:
+            if row[position] == 0:
+                row[position] = None
         return tuple(row)
 
     return read
-
-
-def _microseconds(seconds: int, zero_is_null: bool) -> Optional[int]:
-    if not -MAX_EPOCH_S <= seconds <= MAX_EPOCH_S:
-        raise OverflowError
-    return None if seconds == 0 and zero_is_null else seconds * US

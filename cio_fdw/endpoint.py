@@ -11,6 +11,7 @@ column, a hole in the path that nothing fills are refused with table and field n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -124,29 +125,53 @@ class Endpoint:
 
 
 def _check(endpoint: Endpoint) -> None:
-    def refuse(what: str) -> None:
-        raise CatalogError(f"catalog entry {endpoint.name}: {what}")
+    for complaint in (*_column_complaints(endpoint), *_reference_complaints(endpoint)):
+        raise CatalogError(f"catalog entry {endpoint.name}: {complaint}")
 
+
+def _column_complaints(endpoint: Endpoint) -> Iterator[str]:
     names = [column.name for column in endpoint.columns]
     if len(set(names)) != len(names) or RAW in names:
-        refuse("column names must be unique and not 'raw'")
+        yield f"column names must be unique and not {RAW!r}"
     for column in endpoint.columns:
         if column.type not in TYPES:
-            refuse(f"column {column.name}: unknown type {column.type!r}")
+            yield f"column {column.name}: unknown type {column.type!r}"
         if not column.doc:
-            refuse(f"column {column.name}: no description")
-    needed = {*endpoint.key, *(f.column for f in endpoint.filters)}
+            yield f"column {column.name}: no description"
+        if column.zero_is_null and column.type != "timestamptz":
+            yield f"column {column.name}: zero_is_null is for timestamptz"
+        if column.fallback and column.type == "jsonb":
+            yield f"column {column.name}: a jsonb column has no fallback"
+    yield from _key_complaints(endpoint.columns)
+
+
+def _key_complaints(columns: tuple[Column, ...]) -> Iterator[str]:
+    """A key is read as one type, or looked into; as jsonb it may be read besides."""
+    types: dict[tuple[bool, tuple[str, ...]], str] = {}
+    for column in columns:
+        for path in (column.key_path, tuple(column.fallback.split("."))):
+            if path != ("",) and types.setdefault((column.type == "jsonb", path), column.type) != column.type:
+                yield f"column {column.name}: key {'.'.join(path)} is read as another type too"
+    for is_json, path in types:
+        for length in range(1, len(path)):
+            if (is_json, path[:length]) in types:
+                yield f"key {'.'.join(path[:length])} is both read and looked into"
+
+
+def _reference_complaints(endpoint: Endpoint) -> Iterator[str]:
+    needed = {*endpoint.key, *(filter_.column for filter_ in endpoint.filters)}
     if endpoint.window:
         needed.add(endpoint.window.column)
-    if endpoint.parent:
-        needed.add(endpoint.parent.column)
-    for name in sorted(needed):
-        if name not in names:
-            refuse(f"no column {name}")
     filled = {endpoint.parent.column} if endpoint.parent else set()
+    for name in sorted(needed | filled):
+        if endpoint.column(name) is None:
+            yield f"no column {name}"
     if set(endpoint.holes) != filled:
-        refuse(f"path holes {endpoint.holes} are not what parent fills {sorted(filled)}")
-    if endpoint.paging and not endpoint.paging.page_size:
-        refuse("paging: no page_size")
+        yield f"path holes {endpoint.holes} are not what parent fills {sorted(filled)}"
+    paging = endpoint.paging
+    if paging and not paging.page_size:
+        yield "paging: no page_size"
+    if paging and paging.size_param and paging.max_size < paging.page_size:
+        yield "paging: max_size is below page_size"
     if endpoint.rows_key not in endpoint.sample:
-        refuse(f"sample: no key {endpoint.rows_key}")
+        yield f"sample: no key {endpoint.rows_key}"

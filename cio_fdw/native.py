@@ -20,8 +20,11 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from cio_fdw import __version__, ddl, explain as explaining, options as option_table
+from cio_fdw import __version__, ddl
+from cio_fdw import explain as explaining
+from cio_fdw import options as option_table
 from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.decoder import Row
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyError, OptionNameError, UnknownColumnError
 from cio_fdw.fetch import Fetcher
@@ -29,7 +32,6 @@ from cio_fdw.lanes import stop_all
 from cio_fdw.options import Settings
 from cio_fdw.plan import Plan, plan
 from cio_fdw.quals import UNKNOWN, Qual
-from cio_fdw.rows import Row
 from cio_fdw.scan import Host, Tools, scan
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
@@ -142,7 +144,7 @@ def open_scan(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], want
     if mapping is None:
         raise MissingKeyError(
             f'no user mapping for the current user on server "{described.server}"',
-            hint=f'CREATE USER MAPPING FOR CURRENT_USER SERVER "{described.server}" OPTIONS (app_api_key \'...\');',
+            hint=f"CREATE USER MAPPING FOR CURRENT_USER SERVER \"{described.server}\" OPTIONS (app_api_key '...');",
         )
     return Scan(described, mapping, wanted)
 

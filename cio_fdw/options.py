@@ -1,7 +1,8 @@
 """Every option of SERVER, USER MAPPING, FOREIGN TABLE and IMPORT, in one table.
 
     CREATE SERVER customerio FOREIGN DATA WRAPPER cio_fdw OPTIONS (region 'eu', timeout '30')
-    resolve(server={"region": "eu", "timeout": "30"}) -> Settings(base_url="https://api-eu.customer.io", timeout_s=30.0, …)
+    resolve(server={"region": "eu", "timeout": "30"})
+    -> Settings(base_url="https://api-eu.customer.io", timeout_s=30.0, …)
 
 The table drives the validator, its hints, the README section and `resolve`. A table beats a server.
 Errors: OptionNameError, OptionValueError, MissingKeyError, KeyFileError.
@@ -67,7 +68,8 @@ def _base_url(text: str) -> Optional[str]:
         return "must look like https://api.customer.io"
     if url.username is not None or url.password is not None:
         return "must not hold a user name or password"
-    if url.query or url.fragment or not re.fullmatch(r"[!-~]+", text) or re.search(r"/v1/?$", url.path):
+    # "?" and "#" are looked for in the text, as an empty query or fragment leaves no trace in `url`.
+    if re.search(r"[?#]|[^!-~]", text) or re.search(r"/v1/*$", url.path):
         return "must be the root of the API: no query, no fragment, no spaces, no /v1"
     if url.scheme == "http" and not _is_loopback(host):
         return "must be https, unless it is a loopback address"
@@ -180,7 +182,7 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             raise OptionNameError(f'invalid option "{name}" for a {scope}', hint=_name_hint(name, scope, valid))
         complaint = option.check(text)
         if complaint:
-            shown = "" if option.secret else f' "{text}"'
+            shown = "" if _may_hold_secret(option, text) else f' "{text}"'
             raise OptionValueError(f'invalid value{shown} for option "{name}": it {complaint}', hint=option.doc)
         if option.privileged and not privileged:
             raise OptionValueError(
@@ -189,7 +191,13 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             )
     for one, other in (("region", "base_url"), ("app_api_key", "app_api_key_file")):
         if one in given and other in given:
-            raise OptionValueError(f'options "{one}" and "{other}" exclude each other', hint=f"Give one: {one} or {other}.")
+            text = f'options "{one}" and "{other}" exclude each other'
+            raise OptionValueError(text, hint=f"Give one: {one} or {other}.")
+
+
+def _may_hold_secret(option: Option, text: str) -> bool:
+    """Whether an error must not repeat `text`: a key put into the wrong option, a password in a URL."""
+    return option.secret or MAPPING in option.scopes or "@" in text
 
 
 def _name_hint(name: str, scope: str, valid: Mapping[str, Option]) -> str:

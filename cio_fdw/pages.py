@@ -17,7 +17,11 @@ from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import BodyError, PagingError
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_ESCAPE = re.compile(rb"\\(?:(u0000)|(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+_HEX = rb"[0-9a-fA-F]{2}"
+_ESCAPE = re.compile(
+    rb"\\(?:(u0000)|(u[dD][89abAB]" + _HEX + rb"\\u[dD][c-fC-F]" + _HEX + rb")|(u[dD][89a-fA-F]" + _HEX + rb")|.)",
+    re.DOTALL,
+)
 
 _envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _records = msgspec.json.Decoder(Optional[list[msgspec.Raw]])
@@ -42,6 +46,8 @@ def parse(endpoint: Endpoint, body: bytes) -> Page:
         raise _unreadable(endpoint, f"invalid UTF-8 at byte {error.start}") from None
     except msgspec.DecodeError as error:
         raise _unreadable(endpoint, str(error)) from None
+    except RecursionError:
+        raise _unreadable(endpoint, "nested too deeply") from None
     rows = envelope.get(endpoint.rows_key)
     if rows is None:
         raise PagingError(
@@ -76,9 +82,10 @@ def _cursor(endpoint: Endpoint, envelope: dict[str, msgspec.Raw]) -> Optional[st
     if endpoint.paging is None or endpoint.paging.next_key not in envelope:
         return None
     value = msgspec.json.decode(envelope[endpoint.paging.next_key])
-    if value is None or value == "":
+    # 0 and false are ends too: as a cursor, 0 would ask for the first page again.
+    if value in (None, "", 0):
         return None
-    if not isinstance(value, (str, int)):
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise PagingError(f"the cursor of {endpoint.name} is neither text nor a number")
     return str(value)
 

@@ -71,15 +71,16 @@ class Plan:
     requests: float
     notices: tuple[str, ...] = ()
     windows: int = 0
+    child_params: tuple[tuple[str, str], ...] = ()
 
     def child(self, parent_id: Any) -> Chain:
         """The chain that reads the rows of one parent."""
         parent = self.endpoint.parent
         if parent is None:
             raise ValueError(f"{self.endpoint.name} has no parent")
-        path = self.endpoint.path.replace(f"{{{parent.column}}}", _encode(str(parent_id)))
+        shown = str(UNKNOWN) if parent_id is UNKNOWN else quote(str(parent_id), safe="")
         return Chain(
-            Request(path, self.endpoint.fixed_params),
+            Request(self.endpoint.path.replace(f"{{{parent.column}}}", shown), self.child_params),
             constants=((parent.column, parent_id),),
             may_be_missing=True,
         )
@@ -113,16 +114,22 @@ def _plan_children(
     parent = endpoint.parent
     if parent is None:
         raise ValueError(f"{endpoint.name} has no parent")
-    pages = max(endpoint.typical_rows / endpoint.paging.page_size, 1) if endpoint.paging else 1.0
+    pages = max(endpoint.typical_rows / _page_size(endpoint, settings), 1) if endpoint.paging else 1.0
+    params = (*endpoint.fixed_params, *_size_params(endpoint, settings))
     ids = allowed_values(quals, parent.column)
     if ids is None:
         parents = plan(endpoints[parent.endpoint], (), settings, now_s=now_s, endpoints=endpoints)
-        whole = Plan(endpoint, (), parents, rows=parents.rows * endpoint.typical_rows, requests=0)
-        return replace(whole, requests=parents.requests + parents.rows * pages)
-    named = Plan(endpoint, (), None, rows=len(ids) * endpoint.typical_rows, requests=len(ids) * pages)
-    # Ids of the API are positive: no parent, hence no row, has another.
-    possible = [value for value in ids if value is UNKNOWN or not isinstance(value, int) or value > 0]
+        rows, requests = parents.rows * endpoint.typical_rows, parents.requests + parents.rows * pages
+        return Plan(endpoint, (), parents, rows=rows, requests=requests, child_params=params)
+    possible = [value for value in ids if _names_a_parent(value)]
+    count = len(possible)
+    named = Plan(endpoint, (), None, rows=count * endpoint.typical_rows, requests=count * pages, child_params=params)
     return replace(named, chains=tuple(named.child(value) for value in possible))
+
+
+def _names_a_parent(value: Any) -> bool:
+    """False for what no parent, hence no row, has: the API's ids are positive, and fill one step of a path."""
+    return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
 
 
 def allowed_values(quals: Sequence[Qual], column: str) -> Optional[tuple[Any, ...]]:
@@ -146,7 +153,7 @@ def _plan_lists(endpoint: Endpoint, quals: Sequence[Qual], settings: Settings, *
         wanted: Range = covering_range(quals, endpoint.window.column)
         windows = split(endpoint.window, wanted, now_s=now_s, anchor_s=settings.anchor_s)
         if not windows.frozen and not windows.tail:
-            return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(endpoint, windows))
+            return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(endpoint, windows, settings))
     pushed = _pushed_filters(endpoint, quals, windows, settings)
     if pushed is None:
         return Plan(endpoint, (), None, rows=0, requests=0)
@@ -164,7 +171,7 @@ def _plan_lists(endpoint: Endpoint, quals: Sequence[Qual], settings: Settings, *
         None,
         rows=rows,
         requests=len(chains) + rows // _page_size(endpoint, settings) if endpoint.paging else len(chains),
-        notices=_notices(endpoint, windows),
+        notices=_notices(endpoint, windows, settings),
         windows=len(windows.frozen),
     )
 
@@ -235,12 +242,16 @@ def _page_size(endpoint: Endpoint, settings: Settings) -> int:
     return min(settings.page_size, paging.max_size)
 
 
+def _size_params(endpoint: Endpoint, settings: Settings) -> tuple[tuple[str, str], ...]:
+    if endpoint.paging and endpoint.paging.size_param:
+        return ((endpoint.paging.size_param, str(_page_size(endpoint, settings))),)
+    return ()
+
+
 def _window_chains(
     endpoint: Endpoint, filters: list[tuple[str, str]], windows: Windows, settings: Settings
 ) -> list[Chain]:
-    size = [(endpoint.paging.size_param, str(_page_size(endpoint, settings)))] if (
-        endpoint.paging and endpoint.paging.size_param
-    ) else []  # fmt: skip
+    size = _size_params(endpoint, settings)
     head = [*endpoint.fixed_params, *filters]
     if not endpoint.window:
         return [Chain(Request(endpoint.path, (*head, *size)))]
@@ -255,8 +266,10 @@ def _window_chains(
     return chains
 
 
-def _notices(endpoint: Endpoint, windows: Windows) -> tuple[str, ...]:
+def _notices(endpoint: Endpoint, windows: Windows, settings: Settings) -> tuple[str, ...]:
     if windows.missing_before_s is None:
         return ()
     day = datetime.fromtimestamp(windows.missing_before_s, timezone.utc).date().isoformat()
+    if windows.missing_before_s == settings.anchor_s:
+        return (f"{endpoint.name}: rows created before {day} are not read, as the option anchor_date says",)
     return (f"{endpoint.name}: Customer.io keeps about 6 months; rows created before {day} may be missing",)

@@ -4,7 +4,7 @@
     -> [("aB=", 1767312000000000, b'{"id": "aB=", "created": 1767312000}')]
 
 A record of the expected shape takes the fast way (`decoder`). One that is not (a number sent as text, a
-missing object) is converted value by value (`convert`); both ways give the same row.
+null object) is converted value by value (`convert`); both ways give the same row.
 Raises RecordError naming table, column and record.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import msgspec
 
-from cio_fdw.convert import CONVERTERS
+from cio_fdw.convert import CONVERTERS, MisfitError
 from cio_fdw.decoder import MISFITS, Row, fast_reader, json_or_none
 from cio_fdw.endpoint import RAW, Column, Endpoint
 from cio_fdw.errors import RecordError
@@ -49,8 +49,8 @@ class RowReader:
     def _slow(self, record: msgspec.Raw) -> Row:
         try:
             decoded = msgspec.json.decode(record)
-        except msgspec.DecodeError as error:
-            raise RecordError(f"table {self._endpoint.name}: a record is not JSON", detail=str(error)) from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RecordError(f"table {self._endpoint.name}: a record is not usable JSON", detail=str(error)) from None
         if not isinstance(decoded, dict):
             raise RecordError(f"table {self._endpoint.name}: a record is not an object")
         return tuple(self._slow_value(column, decoded, record) for column in self._columns)
@@ -67,12 +67,13 @@ class RowReader:
             return None
         try:
             converted = CONVERTERS[column.type](value)
-        except ValueError as error:
+        except MisfitError as error:
             raise self._misfit(column, decoded, str(error)) from None
         return None if column.zero_is_null and converted == 0 else converted
 
     def _misfit(self, column: Column, decoded: dict[str, Any], what: str) -> RecordError:
-        key = ", ".join(f"{name} {_shown(decoded.get(name))}" for name in self._endpoint.key)
+        columns = [self._endpoint.column(name) for name in self._endpoint.key]
+        key = ", ".join(f"{c.name} {_shown(_value_at(decoded, c.key_path))}" for c in columns if c)
         return RecordError(
             f"table {self._endpoint.name}, column {column.name}, record {key}: the API sent {what}",
             hint="The whole record is in the column raw; leave this column out of the query to read the rest.",

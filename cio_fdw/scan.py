@@ -17,18 +17,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Protocol
+from typing import Any, Callable, Protocol
 
-from cio_fdw.errors import NotFoundError, Where
+from cio_fdw.decoder import Row
+from cio_fdw.errors import NotFoundError, RecordError, Where
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Done, Lanes, Stop
 from cio_fdw.pages import Page, parse
 from cio_fdw.plan import Plan
-from cio_fdw.rows import Row, RowReader
+from cio_fdw.rows import RowReader
 from cio_fdw.stats import Stats
 from cio_fdw.walk import Walk
 
 LONGEST_WAIT_S = 1.0
+MAX_DOUBLINGS = 10
+"""The appetite stops growing here, far above any max_concurrency."""
 
 
 class Host(Protocol):
@@ -78,6 +81,7 @@ class _Run:
         self._plan = plan
         self._tools = tools
         self._read = 0
+        self._parent_ids: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
         if plan.parents:
@@ -86,7 +90,7 @@ class _Run:
     def batches(self) -> Iterator[list[Row]]:
         while self._pending or self.lanes.in_flight:
             # Now the reader waits: at least one request must be under way.
-            self._submit(2**self._read)
+            self._submit(2 ** min(self._read, MAX_DOUBLINGS))
             for done in self._finished():
                 batch = self._take(done)
                 if batch:
@@ -137,8 +141,15 @@ class _Run:
         parent = self._plan.endpoint.parent
         if parent is None:
             raise ValueError(f"{self._plan.endpoint.name} has no parent")
-        reader = RowReader(walk.endpoint, (parent.key,))
-        return [Walk(self._plan.child(id_), self._plan.endpoint) for (id_,) in reader.read(page.records)]
+        children = []
+        for (id_,) in RowReader(walk.endpoint, (parent.key,)).read(page.records):
+            if id_ is None:
+                raise RecordError(f"table {walk.endpoint.name}: a record has no {parent.key}, which names its children")
+            # A parent that paging gives twice must not give its rows twice.
+            if id_ not in self._parent_ids:
+                self._parent_ids.add(id_)
+                children.append(Walk(self._plan.child(id_), self._plan.endpoint))
+        return children
 
     def _rows(self, walk: Walk, page: Page) -> list[Row]:
         records = page.records
@@ -159,4 +170,3 @@ def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:
         walk.request.target,
         partial(parse, walk.endpoint),
     )
-

@@ -54,13 +54,15 @@ def read_key_file(path: str) -> Secret:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"cannot open the key file: {error.strerror}", hint=hint) from None
-    with os.fdopen(fd, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+    try:
+        mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             raise KeyFileError("the key file is not a regular file", hint=hint)
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             raise KeyFileError("the key file is open to every user of the machine", hint=hint)
-        head = file.read(MAX_KEY_FILE_BYTES)
+        head = os.read(fd, MAX_KEY_FILE_BYTES)
+    finally:
+        os.close(fd)
     lines = head.decode("utf-8", "replace").split("\n", 1)
     key = lines[0].strip()
     if not key:

@@ -67,7 +67,7 @@ class _Exchange:
         self.deadline_s = time.monotonic() + timeout_s
         self.on_new_connection = self.heard = self._idled = False
         self._take_turn = take_turn
-        self._held = contextlib.ExitStack()
+        self.held = contextlib.ExitStack()
 
     def left_s(self) -> float:
         """Seconds until the deadline, above 0. Raises socket.timeout after it."""
@@ -76,10 +76,6 @@ class _Exchange:
             raise socket.timeout("deadline")
         return left_s
 
-    @property
-    def is_late(self) -> bool:
-        return self.deadline_s - time.monotonic() <= 0.005  # a wait may end a clock tick early
-
     def hold(self, sock: socket.socket) -> None:
         """Lets the Stop shut `sock` down, through a descriptor that lives as long as this exchange.
 
@@ -87,8 +83,8 @@ class _Exchange:
         is read when the server will close the connection.
         """
         handle = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
-        self._held.enter_context(handle)
-        self._held.enter_context(self.stop.guard(handle))
+        self.held.enter_context(handle)
+        self.held.enter_context(self.stop.guard(handle))
 
     def take_turn(self) -> None:
         """Waits until the request may leave. Waiting for a turn does not use up the deadline."""
@@ -102,9 +98,6 @@ class _Exchange:
     def met_closed_connection(self) -> bool:
         """Whether a failure means no more than that the server had closed a connection while it was idle."""
         return self._idled and not self.heard
-
-    def close(self) -> None:
-        self._held.close()
 
 
 class _Thread(threading.local):
@@ -270,7 +263,7 @@ class Transport:
             failure = error
         finally:
             del _thread.exchange
-            exchange.close()
+            exchange.held.close()
             if answer is None or exchange.stop.is_set:
                 adapter.close()
             else:
@@ -370,7 +363,7 @@ def _explain(error: Exception, where: Where, exchange: _Exchange) -> Exception:
 
     if not isinstance(error, (OSError, HTTPError, HTTPException, zlib.error)):
         return error
-    if exchange.is_late:
+    if exchange.deadline_s - time.monotonic() <= 0.005:  # a wait may end a clock tick early
         return RequestTimeoutError(where, reason=f"no complete answer within {exchange.timeout_s:g} s")
     return NetworkError(where, reason=_reason(error))
 
@@ -396,10 +389,10 @@ def _reason(error: BaseException) -> str:
         inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
         causes += [one for one in inner if isinstance(one, BaseException) and one not in causes]
     for cause in reversed(causes):
-        for kind in type(cause).__mro__:
-            words = _REASONS.get(f"{kind.__module__}.{kind.__name__}")
-            if words:
-                return words(cause)
+        names = (f"{kind.__module__}.{kind.__name__}" for kind in type(cause).__mro__)
+        known = next((_REASONS[name] for name in names if name in _REASONS), None)
+        if known:
+            return known(cause)
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
     return type(error).__name__

@@ -96,7 +96,7 @@ def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int])
         frozen=tuple(_parts(low_s, end_s, window.max_days * DAY_S)),
         tail=tail,
         days=max(end_s - low_s, 0) / DAY_S,
-        missing_before_s=kept_from_s if asks_older else None,
+        missing_before_s=(kept_from_s if wanted.low_s is not None else low_s) if asks_older else None,
     )
 
 

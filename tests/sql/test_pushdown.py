@@ -1,0 +1,318 @@
+"""What WHERE becomes, request by request; each pushdown has a twin that must not push."""
+
+from __future__ import annotations
+
+import pytest
+
+from cio_fdw.simulator.client import Simulator
+from tests.sql.helpers import Connection, asked, epoch, params, rows, value
+
+DAY = "created >= '2026-10-05 00:00+00' and created < '2026-10-06 00:00+00'"
+DAY_PARAMS = {"start_ts": str(epoch("2026-10-05")), "end_ts": str(epoch("2026-10-06")), "limit": "1000"}
+
+
+@pytest.fixture(autouse=True)
+def utc(db: Connection) -> None:
+    db.execute("set timezone = 'UTC'")
+
+
+def one_day(db: Connection, sim: Simulator, condition: str) -> dict[str, str]:
+    """The parameters of the only request of a query over one day and `condition`, without those of the day."""
+    rows(db, f"select id from customerio.messages where {DAY} and {condition}")
+    (target,) = asked(sim)
+    found = params(target)
+    assert {name: found.pop(name) for name in DAY_PARAMS} == DAY_PARAMS
+    return found
+
+
+@pytest.mark.parametrize(
+    ("condition", "pushed"),
+    [
+        ("campaign_id = 7", {"campaign_id": "7"}),
+        ("7 = campaign_id", {"campaign_id": "7"}),
+        ("campaign_id = 7::smallint", {"campaign_id": "7"}),
+        ("campaign_id = (select 7)", {"campaign_id": "7"}),
+        ("campaign_id in (7)", {"campaign_id": "7"}),
+        ("newsletter_id = 3", {"newsletter_id": "3"}),
+        ("action_id = 71", {"action_id": "71"}),
+        ("type = 'email'", {"type": "email"}),
+        ("type = 'email'::varchar", {"type": "email"}),
+        ("type = 'email  '::bpchar", {"type": "email"}),
+        ("type = any (array['email', null])", {"type": "email"}),
+        ("type = 'email' and campaign_id = 7", {"type": "email", "campaign_id": "7"}),
+        ("campaign_id in (7, 8) and campaign_id in (8, 9)", {"campaign_id": "8"}),
+    ],
+)  # fmt: skip
+def test_equality_is_pushed(db: Connection, sim: Simulator, condition: str, pushed: dict[str, str]) -> None:
+    assert one_day(db, sim, condition) == pushed
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "campaign_id <> 7",
+        "campaign_id > 7",
+        "not campaign_id = 7",
+        "campaign_id is not distinct from 7",
+        "campaign_id + 0 = 7",
+        "campaign_id = 7.0",
+        "campaign_id = action_id",
+        "campaign_id = 0",
+        "campaign_id = -7",
+        "(campaign_id = 7 or type = 'email')",
+        "type <> 'email'",
+        "type = 'carrier_pigeon'",
+        "type = 'Email'",
+        "type like 'email'",
+        "lower(type) = 'email'",
+        "type || '' = 'email'",
+        "campaign_id = (random() * 0)::int + 7",
+        "subject = 'Welcome'",
+        "campaign_id is not null",
+        "customer_id = 'u-1'",
+        "raw->>'type' = 'email'",
+    ],
+)
+def test_not_pushed(db: Connection, sim: Simulator, condition: str) -> None:
+    assert one_day(db, sim, condition) == {}
+
+
+def test_nondeterministic_collation_is_not_pushed(db: Connection, sim: Simulator) -> None:
+    if not value(db, "select exists (select from pg_collation where collprovider = 'i')"):
+        pytest.skip("this server was built without ICU, which nondeterministic collations need")
+    db.execute(
+        "create collation if not exists public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    )
+    assert one_day(db, sim, "type = 'EMAIL' collate public.ci") == {}
+    sim.reset()
+    with_collation = value(
+        db, f"select count(*) from customerio.messages where {DAY} and type = 'EMAIL' collate public.ci"
+    )
+    assert with_collation == value(db, f"select count(*) from customerio.messages where {DAY} and type = 'email'") > 0
+
+
+def test_in_list_is_one_chain_per_value(db: Connection, sim: Simulator) -> None:
+    found = rows(db, "select distinct campaign_id from customerio.messages where created >= '2026-06-10' "
+                     "and created < '2026-11-01' and campaign_id in (2, 3, 2, null)")  # fmt: skip
+    assert sorted(params(target)["campaign_id"] for target in asked(sim)) == ["2", "3"]
+    assert sorted(row[0] for row in found) == [2, 3]
+
+
+def test_in_list_that_costs_more_than_reading_all_is_not_pushed(db: Connection, sim: Simulator) -> None:
+    assert one_day(db, sim, "campaign_id in (1, 2, 3, 4, 5, 6)") == {}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "campaign_id = null",
+        "campaign_id = (select null::bigint)",
+        "campaign_id in (null)",
+        "campaign_id = any ('{}'::bigint[])",
+        "campaign_id = 7 and campaign_id = 8",
+        "type = 'email' and type = 'push'",
+        "created > '2026-10-05' and created < '2026-10-05'",
+        "created > '2026-10-06' and created < '2026-10-05'",
+        "created < '-infinity'",
+        "created > 'infinity'",
+        "created = null",
+    ],
+)
+def test_contradictions_ask_nothing(db: Connection, sim: Simulator, condition: str) -> None:
+    assert rows(db, f"select id from customerio.messages where {condition}") == []
+    assert asked(sim) == []
+
+
+def bounds(sim: Simulator) -> tuple[str, str]:
+    """start_ts and end_ts of the only request."""
+    (target,) = asked(sim)
+    found = params(target)
+    return found["start_ts"], found["end_ts"]
+
+
+DAY_BOUNDS = (DAY_PARAMS["start_ts"], DAY_PARAMS["end_ts"])
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "created between '2026-10-05' and '2026-10-06'",
+        "created >= date '2026-10-05' and created <= date '2026-10-06'",
+        "created >= timestamp '2026-10-05' and created < timestamp '2026-10-06'",
+        "created >= '2026-10-05 02:00+02' and created < '2026-10-05 20:00-04'",
+        "'2026-10-05' <= created and '2026-10-06' > created",
+        "created > '2026-10-05 00:00:00.75' and created < '2026-10-05 23:59:59.25'",
+        "created >= (select '2026-10-05'::date) and created < (select '2026-10-06'::date)",
+        "created >= '2026-10-05' and created >= '2026-01-01' and created < '2026-10-06' and created < 'infinity'",
+        "created >= '2026-10-05'::timestamptz + interval '0' and created < to_timestamp(1791244800)",
+        "created = any (array['2026-10-05'::timestamptz, '2026-10-06'])",
+    ],
+)
+def test_bounds_are_pushed(db: Connection, sim: Simulator, condition: str) -> None:
+    rows(db, f"select id from customerio.messages where {condition}")
+    assert bounds(sim) == DAY_BOUNDS
+
+
+def test_bounds_follow_the_time_zone_of_the_session(db: Connection, sim: Simulator) -> None:
+    db.execute("set timezone = 'America/New_York'")
+    rows(db, "select id from customerio.messages where created >= '2026-10-05' and created < date '2026-10-06'")
+    assert bounds(sim) == (str(epoch("2026-10-05T04:00:00")), str(epoch("2026-10-06T04:00:00")))
+
+
+def test_equality_with_a_moment(db: Connection, sim: Simulator) -> None:
+    created = sim.data("messages")[-500]["created"]
+    found = value(db, f"select count(*) from customerio.messages where created = to_timestamp({created})")
+    assert bounds(sim) == (str(created), str(created))
+    assert found == sum(row["created"] == created for row in sim.data("messages"))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "created::text >= '2026-10-05'",
+        "created + interval '1 day' > '2026-10-05'",
+        "created <> '2026-10-05'",
+        "created > clock_timestamp() - interval '1 day'",
+        "sent >= '2026-10-05'",
+        "(created > '2026-10-05' or type = 'email')",
+    ],
+)
+def test_bounds_that_are_not_implied_are_not_pushed(db: Connection, sim: Simulator, condition: str) -> None:
+    rows(db, f"select id from customerio.messages where {condition} limit 1")
+    lowest = min(int(params(target)["start_ts"]) for target in asked(sim))
+    assert lowest < epoch("2026-09-30")
+
+
+@pytest.mark.parametrize(
+    "now", ["now()", "current_timestamp", "statement_timestamp()", "(select now())", "localtimestamp"]
+)
+def test_stable_functions_reach_the_api_as_values(db: Connection, sim: Simulator, now: str) -> None:
+    at = value(db, "select extract(epoch from now())::bigint")
+    rows(db, f"select id from customerio.messages where created > {now} - interval '1 day'")
+    frozen, tail = sorted((params(target) for target in asked(sim)), key=lambda found: found["start_ts"])
+    assert abs(int(frozen["start_ts"]) - (at - 86400)) <= 2
+    assert int(frozen["end_ts"]) + 1 == int(tail["start_ts"])
+    assert abs(int(tail["start_ts"]) - at) <= 3
+    assert "end_ts" not in tail
+
+
+def test_current_date(db: Connection, sim: Simulator) -> None:
+    midnight = value(db, "select extract(epoch from current_date::timestamptz)::bigint")
+    rows(db, "select id from customerio.messages where created < current_date and created >= current_date - 1")
+    assert bounds(sim) == (str(midnight - 86400), str(midnight))
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_parameters_of_prepared_statements(db: Connection, sim: Simulator, mode: str) -> None:
+    db.execute(f"set plan_cache_mode = {mode}")
+    db.execute(
+        "prepare p (timestamptz, bigint, text[]) as select id from customerio.messages where created >= $1 "
+        "and created < $1 + interval '1 day' and campaign_id = $2 and type = any ($3)"
+    )
+    db.execute("execute p ('2026-10-05', 7, '{email}')")
+    (target,) = asked(sim)
+    assert params(target) == {**DAY_PARAMS, "campaign_id": "7", "type": "email"}
+    sim.reset()
+    assert rows(db, "execute p ('2026-10-05', null, '{email}')") == []
+    assert asked(sim) == []
+
+
+def test_plpgsql_variables_and_views(db: Connection, sim: Simulator) -> None:
+    db.execute(f"create or replace temp view of_day as select * from customerio.messages where {DAY}")
+    db.execute(
+        "do $$ declare c bigint := 7; n int; begin select count(*) into n from of_day where campaign_id = c; end $$"
+    )
+    (target,) = asked(sim)
+    assert params(target) == {**DAY_PARAMS, "campaign_id": "7"}
+
+
+def test_windows_cover_six_months_and_no_more_than_180_days_each(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.messages")
+    windows = {(found["start_ts"], found.get("end_ts")) for found in map(params, asked(sim))}
+    frozen = sorted((int(low), int(high)) for low, high in windows if high)
+    assert [high + 1 for _, high in frozen[:-1]] == [low for low, _ in frozen[1:]]
+    assert all(high - low < 180 * 86400 for low, high in frozen)
+    assert frozen[-1][1] - frozen[0][0] >= 183 * 86400
+    (tail,) = (int(low) for low, high in windows if not high)
+    assert tail == frozen[-1][1] + 1
+
+
+def test_a_lower_bound_beyond_the_retention_is_asked_for_with_a_notice(db: Connection, sim: Simulator) -> None:
+    notices: list[str] = []
+    db.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary or ""))
+    rows(db, "select id from customerio.messages where created >= '2025-06-01' and created < '2025-12-01'")
+    windows = sorted((int(p["start_ts"]), int(p["end_ts"])) for p in map(params, asked(sim)))
+    assert (windows[0][0], windows[-1][1]) == (epoch("2025-06-01"), epoch("2025-12-01"))
+    assert len(windows) == 2
+    assert len(notices) == 1
+    assert "keeps about 6 months" in notices[0]
+
+
+def test_children_of_named_parents(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.campaign_actions where campaign_id = 1 limit 1")
+    assert asked(sim) == ["/v1/campaigns/1/actions"]
+    sim.reset()
+    rows(db, "select id from customerio.campaign_actions where campaign_id in (2, 1, 2, null, -5)")
+    first_pages = [target for target in asked(sim) if "?" not in target]
+    assert sorted(first_pages) == ["/v1/campaigns/1/actions", "/v1/campaigns/2/actions"]
+
+
+def test_children_of_all_parents(db: Connection, sim: Simulator) -> None:
+    sim.set_latency(30)
+    rows(db, "select id from customerio.campaign_actions where id > 0")
+    sim.set_latency(0)
+    campaigns = [row["id"] for row in sim.data("campaigns")]
+    targets = asked(sim)
+    assert targets[0] == "/v1/campaigns"
+    first_pages = [target for target in targets[1:] if "?" not in target]
+    assert sorted(first_pages) == sorted(f"/v1/campaigns/{id_}/actions" for id_ in campaigns)
+    assert 1 < sim.stats()["max_in_flight"] <= 3
+
+
+def test_a_parent_that_is_gone_has_no_rows(db: Connection, sim: Simulator) -> None:
+    assert rows(db, "select id from customerio.campaign_actions where campaign_id = 999999") == []
+    assert asked(sim) == ["/v1/campaigns/999999/actions"]
+
+
+def test_conditions_on_other_columns_of_children_do_not_narrow_the_parents(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.campaign_actions where type = 'email' and campaign_id > 1")
+    assert len([target for target in asked(sim) if "?" not in target]) == 1 + len(sim.data("campaigns"))
+
+
+def test_limit_five_is_one_request(db: Connection, sim: Simulator) -> None:
+    assert len(rows(db, "select id from customerio.messages limit 5")) == 5
+    assert len(asked(sim)) == 1
+    sim.reset()
+    assert len(rows(db, "select id from customerio.messages limit 5 offset 10")) == 5
+    assert len(asked(sim)) == 1
+
+
+def test_limit_under_a_filter_of_postgresql_loses_no_rows(db: Connection, sim: Simulator) -> None:
+    newest_first = sorted(sim.data("messages"), key=lambda row: -row["created"])
+    rare = next(row["id"] for row in newest_first[1500:])
+    assert rows(db, "select id from customerio.messages where id || '' = %s limit 1", [rare]) == [(rare,)]
+    assert len(asked(sim)) >= 2
+
+
+def test_order_by_is_not_trusted_to_the_api(db: Connection, sim: Simulator) -> None:
+    newest = max(row["created"] for row in sim.data("messages"))
+    assert (
+        value(db, "select extract(epoch from created)::bigint from customerio.messages order by created desc limit 1")
+        == newest
+    )
+    oldest_first = [row[0] for row in rows(db, "select created from customerio.messages order by created")]
+    assert oldest_first == sorted(oldest_first)
+
+
+def test_page_size_option(db: Connection, sim: Simulator) -> None:
+    db.execute("create foreign table pg_temp.small (id text, created timestamptz) server customerio "
+               "options (endpoint 'messages', page_size '100')")  # fmt: skip
+    assert len(rows(db, f"select id from pg_temp.small where {DAY}")) > 0
+    assert {params(target)["limit"] for target in asked(sim)} == {"100"}
+
+
+def test_planning_and_explain_ask_nothing(db: Connection, sim: Simulator) -> None:
+    db.execute("explain select * from customerio.messages where created > now() - interval '1 day'")
+    db.execute("explain (verbose) select * from customerio.campaign_actions")
+    db.execute("prepare q as select * from customerio.messages")
+    assert asked(sim) == []

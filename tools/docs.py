@@ -1,0 +1,129 @@
+"""Writes the generated parts of the documentation, or with --check fails when they are out of date.
+
+    python tools/docs.py [--check]
+
+Generated: the options table of README.md, the list of tables in README.md, and docs/tables.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.ddl import create_foreign_table
+from cio_fdw.endpoint import Endpoint
+from cio_fdw.options import OPTIONS, resolve
+from cio_fdw.plan import plan
+from cio_fdw.quals import Qual
+
+ROOT = Path(__file__).resolve().parent.parent
+NOW_S = 1_790_000_000
+DAY_US = 86_400_000_000
+
+
+def options_table() -> str:
+    lines = ["| option | of | type | default | meaning |", "| --- | --- | --- | --- | --- |"]
+    for option in OPTIONS:
+        unit = f" ({option.unit})" if option.unit else ""
+        default = f"`{option.default}`" if option.default is not None else ""
+        lines.append(
+            f"| `{option.name}` | {', '.join(option.scopes)} | {option.type}{unit} | {default} | {option.doc} |"
+        )
+    return "\n".join(lines)
+
+
+def tables_table() -> str:
+    lines = ["| table | rows | pushed filters |", "| --- | --- | --- |"]
+    for endpoint in ENDPOINTS.values():
+        lines.append(f"| `{endpoint.name}` | {endpoint.doc} | {', '.join(_pushed(endpoint)) or 'none'} |")
+    return "\n".join(lines)
+
+
+def _pushed(endpoint: Endpoint) -> list[str]:
+    names = [f"`{filter_.column}`" for filter_ in endpoint.filters]
+    if endpoint.window:
+        names.insert(0, f"`{endpoint.window.column}` (range)")
+    if endpoint.parent:
+        names.append(f"`{endpoint.parent.column}`")
+    return names
+
+
+def _examples(endpoint: Endpoint) -> list[tuple[str, list[Qual]]]:
+    """WHERE clauses to show, with the quals that they become."""
+    shown: list[tuple[str, list[Qual]]] = [("", [])]
+    if endpoint.parent:
+        column = endpoint.parent.column
+        shown += [(f"{column} = 7", [Qual(column, "=", 7)]), (f"{column} IN (7, 8)", [Qual(column, "in", (7, 8))])]
+    if endpoint.window:
+        day = Qual(endpoint.window.column, ">=", NOW_S * 1_000_000 - DAY_US)
+        shown.append((f"{endpoint.window.column} >= now() - interval '1 day'", [day]))
+        for filter_ in endpoint.filters:
+            value = min(filter_.known) if filter_.known else 7
+            text = f"'{value}'" if isinstance(value, str) else str(value)
+            shown.append((f"{filter_.column} = {text} AND {shown[1][0]}", [Qual(filter_.column, "=", value), day]))
+    return shown
+
+
+def table_page(endpoint: Endpoint) -> str:
+    settings = resolve({})
+    lines = [f"## {endpoint.name}", "", endpoint.doc, ""]
+    lines += ["| column | type | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{column.name}` | {column.type} | {column.doc} |" for column in endpoint.all_columns]
+    lines += ["", "| WHERE | requests |", "| --- | --- |"]
+    for where, quals in _examples(endpoint):
+        planned = plan(endpoint, quals, settings, now_s=NOW_S, endpoints=ENDPOINTS)
+        targets = [f"`GET {chain.first.target}`" for chain in planned.chains]
+        if planned.parents:
+            targets = [f"`GET {planned.parents.chains[0].first.target}`", f"`GET {endpoint.path}` for each"]
+        lines.append(f"| {f'`{where}`' if where else '(none)'} | {'<br>'.join(targets)} |")
+    ddl = create_foreign_table(endpoint, "customerio").replace("(", "(\n    ", 1).replace(", ", ",\n    ")
+    ddl = re.sub(r"\) SERVER", "\n) SERVER", ddl, count=1)
+    return "\n".join([*lines, "", "```sql", f"{ddl};", "```", ""])
+
+
+def tables_page() -> str:
+    head = (
+        "# Tables\n\nGenerated from the catalog (`cio_fdw/catalog/`). "
+        "`raw jsonb` ends every table: the whole record as the API sent it. "
+        "The times in the requests are an example's.\n"
+    )
+    return "\n".join([head, *(table_page(endpoint) for endpoint in ENDPOINTS.values())])
+
+
+def _fenced(text: str, name: str, content: str) -> str:
+    pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"README.md has no fence {name}")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def generated() -> dict[Path, str]:
+    readme = ROOT / "README.md"
+    text = _fenced(readme.read_text(), "options", options_table())
+    return {readme: _fenced(text, "tables", tables_table()), ROOT / "docs" / "tables.md": tables_page()}
+
+
+def main() -> int:
+    stale = 0
+    for path, wanted in generated().items():
+        present = path.read_text() if path.exists() else ""
+        if present == wanted:
+            continue
+        if "--check" not in sys.argv:
+            path.write_text(wanted)
+            continue
+        stale += 1
+        name = str(path.relative_to(ROOT))
+        sys.stderr.writelines(
+            difflib.unified_diff(present.splitlines(True), wanted.splitlines(True), name, f"{name} (generated)", n=1)
+        )
+    if stale:
+        sys.stderr.write("documentation is out of date: run make docs\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
