@@ -1,0 +1,116 @@
+"""What the catalog cannot say of an endpoint: how it ends its pages, its token, its empty list, its one-row read.
+
+    BEHAVIOUR["messages"].cursor -> "v20:{offset}"        base64 of v20:50 is the token of row 50
+
+One entry per endpoint whose behaviour is not the default. Source of every fact: OBSERVED.md; where that is
+silent, app-api.yaml and NOTES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+Row = dict[str, Any]
+
+METRICS = frozenset(
+    (
+        "attempted",
+        "sent",
+        "delivered",
+        "opened",
+        "clicked",
+        "converted",
+        "bounced",
+        "spammed",
+        "unsubscribed",
+        "dropped",
+        "failed",
+        "undeliverable",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A query parameter that selects by something which is no column of the catalog."""
+
+    param: str
+    type: str
+    """The catalog's name of the value's type: text or bool."""
+    value_of: Callable[[Row], object]
+    """The row's value; a frozenset means that the parameter must be one of its members."""
+    known: frozenset[str] = frozenset()
+    default: Optional[object] = None
+    """The value that selects when the parameter is absent; None selects every row."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How one endpoint answers. The defaults are those of a list in one response."""
+
+    cursor: str = "{offset}"
+    """What base64 hides in a token; {parent} stands for the parent's key."""
+    end: str = "empty"
+    """The last page: "empty" has `"next": ""`, "absent" has no `next`."""
+    past_end: str = "empty"
+    """A token past the end: "restart" gives page one again, "empty" gives no rows."""
+    next_on_last: bool = False
+    """Whether the page with the last row still hands out a token, of an empty page."""
+    null_when_empty: bool = False
+    """Whether an empty list is null rather than []."""
+    default_size: int = 0
+    """Rows per page when the size parameter is absent; 0 takes the catalog's page_size."""
+    window_months: int = 0
+    """Calendar months that a time window is silently narrowed to; 0 does not narrow."""
+    one: str = ""
+    """Envelope key of the read of one row at path/{key}; empty when there is none."""
+    derived: tuple[Derived, ...] = ()
+    store: str = ""
+    """The endpoint whose rows these are too, for lists that show the same documents."""
+    keyless: bool = False
+    """Whether it answers without an API key."""
+
+    def __post_init__(self) -> None:
+        if self.cursor.count("{offset}") != 1 or self.end not in ("empty", "absent"):
+            raise ValueError(f"behaviour: cursor {self.cursor!r}, end {self.end!r}")
+        if self.past_end not in ("empty", "restart"):
+            raise ValueError(f"behaviour: past_end {self.past_end!r}")
+
+
+def is_draft(row: Row) -> bool:
+    """True for a message that was drafted and never sent, so that only drafts=true shows it."""
+    metrics = row["metrics"]
+    return "drafted" in metrics and "sent" not in metrics and "attempted" not in metrics
+
+
+_metric_sets: dict[frozenset[str], frozenset[str]] = {}
+
+
+def metric_names(row: Row) -> frozenset[str]:
+    """The names of what happened to a message; equal sets are one object, to keep many rows small."""
+    names = METRICS.intersection(row["metrics"])
+    return _metric_sets.setdefault(names, names)
+
+
+BEHAVIOUR: Mapping[str, Behaviour] = {
+    "campaigns": Behaviour(one="campaign"),
+    "campaign_actions": Behaviour(cursor="{offset}:{parent}", end="absent"),
+    "messages": Behaviour(
+        cursor="v20:{offset}",
+        past_end="restart",
+        default_size=50,
+        window_months=6,
+        one="message",
+        derived=(
+            Derived("drafts", "bool", is_draft, default=False),
+            Derived("metric", "text", metric_names, known=METRICS),
+        ),
+    ),
+}
+
+
+def behaviour_of(name: str) -> Behaviour:
+    """The entry of one endpoint, or the defaults."""
+    return BEHAVIOUR.get(name, Behaviour())

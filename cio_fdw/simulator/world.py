@@ -1,0 +1,186 @@
+"""The tables of the simulated workspace, and how each catalog entry looks at them.
+
+    world = World(ENDPOINTS, workspace.rows, order="newest")
+    world.views["message_drafts"].table is world.views["messages"].table
+
+Two entries of one path (messages, and messages with drafts=true) share a table. An entry for which the
+workspace has no rows shows those of its catalog sample.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from cio_fdw.endpoint import Endpoint
+from cio_fdw.simulator.answers import BadRequestError
+from cio_fdw.simulator.behaviour import Behaviour, Row, behaviour_of
+from cio_fdw.simulator.store import Key, Table, ValueOf, Wanted
+
+RowsOf = Mapping[str, Iterable[tuple[Row, object]]]
+TRUE_TEXTS = ("1", "t", "T", "true", "TRUE", "True")
+INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Param:
+    """A query parameter that selects rows by equality."""
+
+    name: str
+    type: str
+    value_of: ValueOf
+    known: frozenset[str] = frozenset()
+    default: Optional[object] = None
+
+    def wanted(self, text: Optional[str]) -> Optional[object]:
+        """The value that `text` asks for, the default when it is absent. Raises BadRequestError."""
+        if text is None:
+            return self.default
+        if self.known and text not in self.known:
+            raise BadRequestError(f"invalid {self.name}")
+        return parse_value(self.name, self.type, text)
+
+
+@dataclass(frozen=True)
+class View:
+    """One catalog entry over its table."""
+
+    endpoint: Endpoint
+    behaviour: Behaviour
+    table: Table
+    params: tuple[Param, ...]
+    parent: Optional[Table]
+    fixed: Wanted = ()
+    """What the entry's own parameters and the defaults select, of a table that it may share."""
+
+
+class World:
+    """All views by table name. `routes` has one view per path."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], rows: RowsOf, order: str) -> None:
+        self._endpoints = endpoints
+        self._order = order
+        self._tables: dict[str, Table] = {}
+        self.views: dict[str, View] = {}
+        self.routes: dict[str, View] = {}
+        # Parents first, so that the samples of children find keys; then the plain entry of a path before its variants.
+        for endpoint in sorted(endpoints.values(), key=lambda e: (bool(e.parent), bool(e.fixed_params))):
+            self._add(endpoint, rows)
+
+    def delete(self, name: str, key: Key) -> bool:
+        """Removes a row and the rows of other tables of which it is the parent."""
+        view = self.views[name]
+        if not view.table.drop(key):
+            return False
+        for child in self.views.values():
+            parent = child.endpoint.parent
+            if parent and parent.endpoint == name and not child.behaviour.store:
+                for child_key in child.table.all_keys():
+                    if child.table.parent_of(child_key) == key[0]:
+                        child.table.drop(child_key)
+        return True
+
+    def _add(self, endpoint: Endpoint, rows: RowsOf) -> None:
+        behaviour = behaviour_of(endpoint.name)
+        twin = self.routes.get(endpoint.path)
+        if twin is not None:
+            fixed = selected(twin.params, dict(endpoint.fixed_params))
+            self.views[endpoint.name] = View(endpoint, twin.behaviour, twin.table, twin.params, twin.parent, fixed)
+            return
+        params = params_of(endpoint, behaviour)
+        parent = self._tables[endpoint.parent.endpoint] if endpoint.parent else None
+        table = self._tables.get(behaviour.store) or self._table(endpoint, params, parent, rows)
+        self._tables[endpoint.name] = table
+        fixed = selected(params, dict(endpoint.fixed_params))
+        view = View(endpoint, behaviour, table, params, parent, fixed)
+        self.views[endpoint.name] = self.routes[endpoint.path] = view
+
+    def _table(self, endpoint: Endpoint, params: tuple[Param, ...], parent: Optional[Table], rows: RowsOf) -> Table:
+        parent_field = endpoint.parent.column if endpoint.parent else ""
+        window = endpoint.window
+        time_of = _int_getter(endpoint, window.column) if window else None
+        fields = {param.name: param.value_of for param in params if param.name != parent_field}
+        for other in self._endpoints.values():
+            if behaviour_of(other.name).store == endpoint.name and other.parent:
+                fields[other.parent.column] = getter(endpoint, other.parent.column)
+        table = Table(_key_getter(endpoint), fields, time_of, self._order if window else "oldest", parent_field)
+        table.load(rows[endpoint.name] if endpoint.name in rows else _sample(endpoint, parent))
+        table.warm(selected(params, {}))
+        return table
+
+
+def params_of(endpoint: Endpoint, behaviour: Behaviour) -> tuple[Param, ...]:
+    """The filters of the catalog, and those of the behaviour that are no columns."""
+    derived = [Param(d.param, d.type, d.value_of, d.known, d.default) for d in behaviour.derived]
+    names = {param.name for param in derived}
+    for known in endpoint.filters:
+        column = endpoint.column(known.column)
+        if column is not None and known.param not in names:
+            derived.append(Param(known.param, column.type, getter(endpoint, known.column), known.known))
+    return tuple(derived)
+
+
+def parse_value(name: str, type_: str, text: str) -> object:
+    """A parameter or path value by the catalog's type name. Raises BadRequestError."""
+    if type_ == "bool":
+        return text in TRUE_TEXTS
+    if type_ in ("bigint", "timestamptz"):
+        if not INTEGER.fullmatch(text):
+            raise BadRequestError(f"invalid {name}")
+        return int(text)
+    return text
+
+
+def type_of(endpoint: Endpoint, name: str) -> str:
+    """The catalog's type name of a column; text when it has no such column."""
+    column = endpoint.column(name)
+    return column.type if column else "text"
+
+
+def getter(endpoint: Endpoint, name: str) -> ValueOf:
+    """A function from a row to its value of one column, None where it is missing."""
+    column = endpoint.column(name)
+    path = column.key_path if column else (name,)
+    if len(path) == 1:
+        key = path[0]
+        return lambda row: row.get(key)
+
+    def nested(row: Row) -> object:
+        value: object = row
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    return nested
+
+
+def _int_getter(endpoint: Endpoint, name: str) -> Callable[[Row], int]:
+    value_of = getter(endpoint, name)
+
+    def time_of(row: Row) -> int:
+        value = value_of(row)
+        return value if isinstance(value, int) else 0
+
+    return time_of
+
+
+def _key_getter(endpoint: Endpoint) -> Callable[[Row, object], Key]:
+    parent = endpoint.parent.column if endpoint.parent else ""
+    parts = [None if name == parent else getter(endpoint, name) for name in endpoint.key]
+    if len(parts) == 1 and parts[0] is not None:
+        only = parts[0]
+        return lambda row, _parent: (only(row),)
+    return lambda row, parent_key: tuple(parent_key if part is None else part(row) for part in parts)
+
+
+def selected(params: tuple[Param, ...], query: Mapping[str, str]) -> Wanted:
+    """What a request's parameters select, defaults included. Raises BadRequestError."""
+    pairs = ((param.name, param.wanted(query.get(param.name))) for param in params)
+    return tuple((name, value) for name, value in pairs if value is not None)
+
+
+def _sample(endpoint: Endpoint, parent: Optional[Table]) -> Iterable[tuple[Row, object]]:
+    parents = [None] if parent is None else [key[0] for key in parent.all_keys()]
+    return [(row, key) for key in parents for row in endpoint.sample[endpoint.rows_key] or ()]
