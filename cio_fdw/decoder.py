@@ -3,14 +3,14 @@
     fast_reader([Column("id", "text", …), Column("sent", "timestamptz", …, source="metrics.sent")])
     -> read(Raw(b'{"id": "aB=", "metrics": {"sent": 1767312002}}')) == ("aB=", 1767312002000000)
 
-It is a msgspec struct that holds just the wanted keys, nested as in the record, so that decoding and
+It is a msgspec struct of just the wanted keys, and one for each object inside, so that decoding and
 type checks run at C speed and other keys are skipped. A record of another shape raises one of MISFITS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Annotated, Any, Callable, NamedTuple, Optional
 
 import msgspec
@@ -20,7 +20,7 @@ from cio_fdw.endpoint import RAW, Column
 
 Row = tuple[Any, ...]
 
-MISFITS = (msgspec.DecodeError, RecursionError)
+MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _TYPES: Mapping[str, Any] = {
     "bigint": Optional[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]],
@@ -41,85 +41,82 @@ def json_or_none(raw: Optional[msgspec.Raw]) -> Optional[bytes]:
     return None if json == b"null" else json
 
 
-class _Struct:
-    """Keys to decode, nested as in the record, each under a generated attribute name."""
+class _Level:
+    """The wanted keys of one object, each a field of a struct; objects inside it are levels of their own.
+
+    Read, it gives one flat tuple: the values of its keys, then those of each inner level.
+    """
 
     def __init__(self) -> None:
         self._types: dict[str, Any] = {}
-        self._nested: dict[str, _Struct] = {}
+        self._inner: dict[str, _Level] = {}
 
-    def add(self, path: Sequence[str], type_: Any) -> str:
-        """The dotted attribute path under which the value at `path` will be found."""
-        key = path[0]
-        if len(path) > 1:
-            nested = self._nested.setdefault(key, _Struct())
-            return f"{self._name(key, None)}.{nested.add(path[1:], type_)}"
-        return self._name(key, type_)
-
-    def _name(self, key: str, type_: Any) -> str:
-        self._types.setdefault(key, type_)
-        return f"f{list(self._types).index(key)}"
-
-    def build(self) -> Any:
-        fields: list[tuple[str, Any, Any]] = []
-        for key, type_ in self._types.items():
-            if key in self._nested:
-                # A missing object reads as an empty one: the API leaves customer_identifiers out at times.
-                struct = self._nested[key].build()
-                fields.append((self._name(key, None), struct, struct()))
-            else:
-                fields.append((self._name(key, None), type_, None))
-        rename = {self._name(key, None): key for key in self._types}
-        return msgspec.defstruct("Record", fields, rename=rename, gc=False, frozen=True)
-
-
-class _Fields:
-    """A struct and the attribute paths to read from it, in order."""
-
-    def __init__(self) -> None:
-        self._struct = _Struct()
-        self._paths: list[str] = []
-
-    def add(self, path: Sequence[str], type_: str) -> int:
-        """The position of this value in what the reader returns."""
-        self._paths.append(self._struct.add(path, _TYPES[type_]))
-        return len(self._paths) - 1
+    def add(self, path: Sequence[str], type_: str) -> None:
+        """Wants the value at `path`."""
+        key, rest = path[0], path[1:]
+        if rest:
+            self._inner.setdefault(key, _Level()).add(rest, type_)
+        # An object may be wanted as JSON too (metrics and metrics.sent): its bytes serve both.
+        self._types.setdefault(key, _TYPES["jsonb" if rest else type_])
 
     @property
-    def count(self) -> int:
-        return len(self._paths)
+    def width(self) -> int:
+        return len(self._types) + sum(level.width for level in self._inner.values())
+
+    def position(self, path: Sequence[str]) -> int:
+        """Where the value at `path` stands in the flat tuple."""
+        key, rest = path[0], path[1:]
+        if not rest:
+            return list(self._types).index(key)
+        before = list(self._inner).index(key)
+        start = len(self._types) + sum(level.width for level in list(self._inner.values())[:before])
+        return start + self._inner[key].position(rest)
 
     def reader(self) -> Callable[[msgspec.Raw], Row]:
-        if not self._paths:
-            return lambda _record: ()
-        decode = msgspec.json.Decoder(self._struct.build()).decode
-        get = attrgetter(*self._paths)
-        if len(self._paths) == 1:
-            return lambda record: (get(decode(record)),)
-        return lambda record: get(decode(record))
+        fields = [(f"f{i}", type_, None) for i, type_ in enumerate(self._types.values())]
+        rename = {f"f{i}": key for i, key in enumerate(self._types)}
+        decode = msgspec.json.Decoder(msgspec.defstruct("Record", fields, rename=rename, gc=False)).decode
+        astuple = msgspec.structs.astuple
+        keys = list(self._types)
+        inner = [(keys.index(key), level.reader(), (None,) * level.width) for key, level in self._inner.items()]
+
+        def read(record: msgspec.Raw) -> Row:
+            values = astuple(decode(record))
+            for slot, read_inner, absent in inner:
+                raw = values[slot]
+                # A missing object reads as an empty one: the API leaves customer_identifiers out at times.
+                values += absent if raw is None else read_inner(raw)
+            return values
+
+        return read
+
+
+class _Mends(NamedTuple):
+    """What is left to do in a row, by position. `fallbacks`: (position, value to take when empty)."""
+
+    jsons: Sequence[int]
+    fallbacks: Sequence[tuple[int, int]]
+    times: Sequence[int]
+    zeros: Sequence[int]
 
 
 def fast_reader(columns: Sequence[Column]) -> Callable[[msgspec.Raw], Row]:
     """A function from a record to the values of `columns`, in their order."""
-    # A key can be wanted twice: decoded (metrics.sent) and as JSON (metrics). So there are two structs, and
-    # a row is put in order from three groups: plain values, JSON values, the record itself.
-    plain, jsons = _Fields(), _Fields()
-    places: list[tuple[int, int]] = []
-    fallbacks: list[tuple[int, int]] = []
-    for position, column in enumerate(columns):
-        if column.name == RAW:
-            places.append((2, 0))
-        elif column.type == "jsonb":
-            places.append((1, jsons.add(column.key_path, column.type)))
-        else:
-            places.append((0, plain.add(column.key_path, column.type)))
-            if column.fallback:
-                fallbacks.append((position, plain.add(column.fallback.split("."), column.type)))
-    starts = (0, plain.count, plain.count + jsons.count)
-    order = [starts[group] + index for group, index in places]
-    times = [i for i, column in enumerate(columns) if column.type == "timestamptz"]
-    zeros = [i for i, column in enumerate(columns) if column.zero_is_null]
-    return _row_builder(plain.reader(), jsons.reader(), _permutation(order), _Mends(fallbacks, times, zeros))
+    record = _Level()
+    for column in columns:
+        if column.name != RAW:
+            record.add(column.key_path, column.type)
+        if column.fallback:
+            record.add(column.fallback.split("."), column.type)
+    # The record itself comes after all values in it.
+    order = [record.width if column.name == RAW else record.position(column.key_path) for column in columns]
+    mends = _Mends(
+        jsons=[i for i, column in enumerate(columns) if column.type == "jsonb"],
+        fallbacks=[(i, record.position(c.fallback.split("."))) for i, c in enumerate(columns) if c.fallback],
+        times=[i for i, column in enumerate(columns) if column.type == "timestamptz"],
+        zeros=[i for i, column in enumerate(columns) if column.zero_is_null],
+    )
+    return _row_builder(record.reader() if record.width else lambda _record: (), _permutation(order), mends)
 
 
 def _permutation(order: Sequence[int]) -> Callable[[Row], Row]:
@@ -128,28 +125,19 @@ def _permutation(order: Sequence[int]) -> Callable[[Row], Row]:
     return itemgetter(*order)
 
 
-class _Mends(NamedTuple):
-    """What is left to do in a row: (position, plain value to take when empty), times, times where 0 is null."""
-
-    fallbacks: Sequence[tuple[int, int]]
-    times: Sequence[int]
-    zeros: Sequence[int]
-
-
 def _row_builder(
-    read_plain: Callable[[msgspec.Raw], Row],
-    read_jsons: Callable[[msgspec.Raw], Row],
-    put_in_order: Callable[[Row], Row],
-    mends: _Mends,
+    read_values: Callable[[msgspec.Raw], Row], put_in_order: Callable[[Row], Row], mends: _Mends
 ) -> Callable[[msgspec.Raw], Row]:
-    fallbacks, times, zeros = mends
+    jsons, fallbacks, times, zeros = mends
 
     def read(record: msgspec.Raw) -> Row:
-        plain = read_plain(record)
-        row = list(put_in_order((*plain, *map(json_or_none, read_jsons(record)), bytes(record))))
+        values = read_values(record)
+        row = list(put_in_order((*values, record)))
         for position, second in fallbacks:
             if row[position] is None:
-                row[position] = plain[second]
+                row[position] = values[second]
+        for position in jsons:
+            row[position] = json_or_none(row[position])
         for position in times:
             if row[position] is not None:
                 row[position] *= US

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional, cast
+from functools import cache
+from typing import Any, Callable, Optional, Union, cast
 
 import msgspec
 
@@ -23,9 +24,6 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 
-_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_records = msgspec.json.Decoder(Optional[list[msgspec.Raw]])
-
 
 @dataclass(frozen=True)
 class Page:
@@ -38,26 +36,26 @@ class Page:
 
 def parse(endpoint: Endpoint, body: bytes) -> Page:
     """The page in `body`. Raises BodyError (retried) and PagingError."""
+    body, dropped_nuls = clean(body)
     try:
-        body.decode("utf-8")
-        body, dropped_nuls = clean(body)
-        envelope = _envelope.decode(body)
-    except UnicodeDecodeError as error:
-        raise _unreadable(endpoint, f"invalid UTF-8 at byte {error.start}") from None
-    except msgspec.DecodeError as error:
+        envelope = _decoder(endpoint.rows_key, endpoint.paging.next_key if endpoint.paging else "")(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(endpoint, str(error)) from None
-    except RecursionError:
-        raise _unreadable(endpoint, "nested too deeply") from None
-    rows = envelope.get(endpoint.rows_key)
-    if rows is None:
+    if envelope.rows is msgspec.UNSET:
         raise PagingError(
             f'the answer for {endpoint.name} has no key "{endpoint.rows_key}"',
             hint="The API may have changed, or base_url is not the App API.",
         )
-    try:
-        return Page(_records.decode(rows) or [], _cursor(endpoint, envelope), dropped_nuls)
-    except msgspec.DecodeError as error:
-        raise _unreadable(endpoint, f'in "{endpoint.rows_key}": {error}') from None
+    return Page(envelope.rows or [], _cursor(getattr(envelope, "next", None)), dropped_nuls)
+
+
+@cache
+def _decoder(rows_key: str, next_key: str) -> Callable[[bytes], Any]:
+    """Decodes a body to its records, unread, and the cursor."""
+    rows = ("rows", Union[list[msgspec.Raw], None, msgspec.UnsetType], msgspec.UNSET)
+    fields = [rows, ("next", Union[str, int, None], None)] if next_key else [rows]
+    envelope = msgspec.defstruct("Envelope", fields, rename={"rows": rows_key, "next": next_key})
+    return msgspec.json.Decoder(envelope).decode
 
 
 def clean(body: bytes) -> tuple[bytes, int]:
@@ -78,16 +76,8 @@ def clean(body: bytes) -> tuple[bytes, int]:
     return _ESCAPE.sub(mend, body), nuls
 
 
-def _cursor(endpoint: Endpoint, envelope: dict[str, msgspec.Raw]) -> Optional[str]:
-    if endpoint.paging is None or endpoint.paging.next_key not in envelope:
-        return None
-    value = msgspec.json.decode(envelope[endpoint.paging.next_key])
-    # 0 and false are ends too: as a cursor, 0 would ask for the first page again.
-    if value in (None, "", 0):
-        return None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise PagingError(f"the cursor of {endpoint.name} is neither text nor a number")
-    return str(value)
+def _cursor(value: Union[str, int, None]) -> Optional[str]:
+    return None if value is None or value == "" else str(value)
 
 
 def _unreadable(endpoint: Endpoint, why: str) -> BodyError:

@@ -49,7 +49,7 @@ class RowReader:
     def _slow(self, record: msgspec.Raw) -> Row:
         try:
             decoded = msgspec.json.decode(record)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordError(f"table {self._endpoint.name}: a record is not usable JSON", detail=str(error)) from None
         if not isinstance(decoded, dict):
             raise RecordError(f"table {self._endpoint.name}: a record is not an object")

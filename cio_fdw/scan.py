@@ -30,6 +30,9 @@ from cio_fdw.stats import Stats
 from cio_fdw.walk import Walk
 
 LONGEST_WAIT_S = 1.0
+
+BATCH_ROWS = 100
+"""Rows converted at once: a page's rows as Python objects take five times the memory of its body."""
 MAX_DOUBLINGS = 10
 """The appetite stops growing here, far above any max_concurrency."""
 
@@ -92,9 +95,7 @@ class _Run:
             # Now the reader waits: at least one request must be under way.
             self._submit(2 ** min(self._read, MAX_DOUBLINGS))
             for done in self._finished():
-                batch = self._take(done)
-                if batch:
-                    yield batch
+                yield from self._take(done)
                 self._read += 1
 
     def _submit(self, appetite: int) -> None:
@@ -111,11 +112,11 @@ class _Run:
                 return done
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
 
-    def _take(self, done: Done[Page]) -> list[Row]:
-        """The rows of one answer; queues what follows from it."""
+    def _take(self, done: Done[Page]) -> Iterator[list[Row]]:
+        """The rows of one answer, in batches; queues what follows from it."""
         walk: Walk = done.tag
         if isinstance(done.error, NotFoundError) and walk.chain.may_be_missing:
-            return []
+            return
         if done.error is not None:
             raise done.error
         page = done.result
@@ -129,10 +130,10 @@ class _Run:
             self._pending.appendleft(walk)
         if self._is_parent(walk):
             self._pending.extend(self._children(walk, page))
-            return []
+            return
         # While these rows are converted and read, the next requests may already be under way.
         self._submit(self._read)
-        return self._rows(walk, page)
+        yield from self._batches(walk, page)
 
     def _is_parent(self, walk: Walk) -> bool:
         return walk.endpoint is not self._plan.endpoint
@@ -151,14 +152,15 @@ class _Run:
                 children.append(Walk(self._plan.child(id_), self._plan.endpoint))
         return children
 
-    def _rows(self, walk: Walk, page: Page) -> list[Row]:
+    def _batches(self, walk: Walk, page: Page) -> Iterator[list[Row]]:
         records = page.records
         if walk.may_repeat:
             keys = RowReader(walk.endpoint, walk.endpoint.key).read(records)
             records = [record for record, fresh in zip(records, walk.first_time(keys)) if fresh]
-        rows = self._reader.read(records, dict(walk.chain.constants))
-        self._tools.stats.add(pages=1, rows=len(rows))
-        return rows
+        self._tools.stats.add(pages=1, rows=len(records))
+        constants = dict(walk.chain.constants)
+        for start in range(0, len(records), BATCH_ROWS):
+            yield self._reader.read(records[start : start + BATCH_ROWS], constants)
 
 
 def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:

@@ -2,9 +2,7 @@
 
 from cio_fdw.endpoint import Column, Endpoint, Filter, Paging, Window
 
-MESSAGE_TYPES = frozenset(
-    ("email", "webhook", "twilio", "whatsapp", "slack", "push", "in_app", "live_notification")
-)
+MESSAGE_TYPES = frozenset(("email", "webhook", "twilio", "whatsapp", "slack", "push", "in_app", "live_notification"))
 
 
 def _metric(name: str, doc: str) -> Column:

@@ -1,0 +1,1 @@
+"""Measurements of cio_fdw against the simulator: `make bench`."""
