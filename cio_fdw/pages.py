@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Callable, Optional, Union, cast
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 
@@ -36,10 +36,13 @@ class Page:
 
 def parse(endpoint: Endpoint, body: bytes) -> Page:
     """The page in `body`. Raises BodyError (retried) and PagingError."""
-    body, dropped_nuls = clean(body)
     try:
+        if not body.isascii():
+            # Decoders look into wanted strings only. A garbled body is noticed here, where it is tried again.
+            body.decode()
+        body, dropped_nuls = clean(body)
         envelope = _decoder(endpoint.rows_key, endpoint.paging.next_key if endpoint.paging else "")(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(endpoint, str(error)) from None
     if envelope.rows is msgspec.UNSET:
         raise PagingError(
@@ -71,13 +74,14 @@ def clean(body: bytes) -> tuple[bytes, int]:
         nonlocal nuls
         nul, _pair, lone = match.groups()
         nuls += nul is not None
-        return b"" if nul else b"\\ufffd" if lone else cast(bytes, match.group())
+        return b"" if nul else b"\\ufffd" if lone else match.group()
 
     return _ESCAPE.sub(mend, body), nuls
 
 
 def _cursor(value: Union[str, int, None]) -> Optional[str]:
-    return None if value is None or value == "" else str(value)
+    # 0 is an end too: as a cursor it would ask for the first page again.
+    return str(value) if value else None
 
 
 def _unreadable(endpoint: Endpoint, why: str) -> BodyError:

@@ -82,10 +82,10 @@ def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int])
         return Windows((), None, 0)
     kept_from_s = now_s - window.kept_days * DAY_S
     frozen_end_s = now_s - FREEZE_LAG_S
-    if UNKNOWN in (wanted.low_s, wanted.high_s):
+    if wanted.low_s is UNKNOWN or wanted.high_s is UNKNOWN:
         return _unknown(window, wanted, kept_from_s, frozen_end_s)
-    low_s = max(kept_from_s, anchor_s or 0) if wanted.low_s is None else max(int(wanted.low_s), EARLIEST_S)
-    high_s = None if wanted.high_s is None else int(wanted.high_s)
+    low_s = max(kept_from_s, anchor_s or 0) if wanted.low_s is None else max(wanted.low_s, EARLIEST_S)
+    high_s = wanted.high_s
     end_s = frozen_end_s if high_s is None else min(high_s, frozen_end_s)
     tail: Optional[tuple[Bound, Bound]] = None
     if high_s is None or high_s > frozen_end_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from cio_fdw.simulator.client import Simulator
@@ -78,11 +79,11 @@ def test_not_pushed(db: Connection, sim: Simulator, condition: str) -> None:
 
 
 def test_nondeterministic_collation_is_not_pushed(db: Connection, sim: Simulator) -> None:
-    if not value(db, "select exists (select from pg_collation where collprovider = 'i')"):
+    options = "provider = icu, locale = 'und-u-ks-level2', deterministic = false"
+    try:
+        db.execute(f"create collation if not exists public.ci ({options})")
+    except psycopg.errors.FeatureNotSupported:
         pytest.skip("this server was built without ICU, which nondeterministic collations need")
-    db.execute(
-        "create collation if not exists public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
-    )
     assert one_day(db, sim, "type = 'EMAIL' collate public.ci") == {}
     sim.reset()
     with_collation = value(

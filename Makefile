@@ -1,0 +1,47 @@
+# What people type. The work is done by tools/ and by the command line of the package.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= /usr/local
+PG_CONFIG ?=
+export PYTHON CIO_RUNTIME
+
+RUNTIME = runtime="$$(tools/runtime.sh)"; bin="$$runtime/venv/bin"
+
+.PHONY: help demo test lint docs pytest bench up install uninstall clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+demo: ## query a simulated workspace; on a terminal, psql follows
+	@$(RUNTIME); "$$bin/cio-fdw" demo
+
+up: ## embedded PostgreSQL with your workspace in it (needs CIO_APP_API_KEY); ARGS='--region eu'
+	@$(RUNTIME); exec "$$bin/cio-fdw" up $(ARGS)
+
+test: lint pytest ## lint and the whole suite; PG_CONFIG=/usr/bin/pg_config: on that PostgreSQL
+
+lint: ## ruff, mypy, and whether the generated documentation is up to date
+	@$(RUNTIME); "$$bin/ruff" check . ; "$$bin/ruff" format --check . ; "$$bin/mypy" --cache-dir="$$runtime/mypy"; \
+	"$$bin/python" tools/docs.py --check
+
+docs: ## write the generated parts of the documentation
+	@$(RUNTIME); "$$bin/python" tools/docs.py
+
+pytest: ## the test suite; ARGS='tests/unit -k name' narrows it
+	@$(RUNTIME); export CIO_TEST_PG_CONFIG="$(PG_CONFIG)" HYPOTHESIS_STORAGE_DIRECTORY="$$runtime/hypothesis" PYTHONDONTWRITEBYTECODE=1; \
+	"$$bin/python" -m pytest -o cache_dir="$$runtime/pytest" $(ARGS)
+
+bench: ## measure
+	@$(RUNTIME); "$$bin/python" -m bench $(ARGS)
+
+install: ## build and install into a system PostgreSQL: sudo make install PG_CONFIG=/usr/bin/pg_config
+	@tools/install.sh install "$(PREFIX)" "$(PG_CONFIG)"
+
+uninstall: ## remove what `make install` installed
+	@tools/install.sh uninstall "$(PREFIX)" "$(PG_CONFIG)"
+
+clean: ## remove the runtime directory
+	@tools/runtime.sh --remove

@@ -1,0 +1,1 @@
+"""A private PostgreSQL server with the extension in it: found, built, started, set up."""
