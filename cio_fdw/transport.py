@@ -4,30 +4,28 @@
     transport.get(Where("messages", "/v1/messages"), "/v1/messages?limit=1000", timeout_s=60.0, stop=stop)
     -> Answer(status=200, headers={…}, body=b"{…}")
 
-`requests` speaks HTTP. What it lacks is added in the sockets below it: each is known to the Stop from before
-its connect until the answer is complete, and each read gets what is left of one total deadline.
+`requests` speaks HTTP, over the sockets of `exchange`, which know the Stop and the deadline. Here are the idle
+connections, the body, which is checked to be whole, and the texts of errors.
 
 Every HTTP status is an Answer. Errors: NetworkError, RequestTimeoutError, BodyError (too large), Stopped. Their
 texts are not those of requests and urllib3, which hold the query, nor are they chained to those, which hold the key.
 """
 
-# ruff: noqa: PLC0415 - requests, urllib3 and ssl (100 ms) are imported at the first request, not at backend start
+# requests and urllib3 (100 ms) are imported at the first request, not at backend start.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import socket
 import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cio_fdw.errors import BodyError, NetworkError, RequestTimeoutError, Where
-from cio_fdw.lanes import Stop, connect, resolve
+from cio_fdw.exchange import Exchange, adapter_class, tls_context
+from cio_fdw.lanes import Stop
 from cio_fdw.secret import Secret
 
 if TYPE_CHECKING:
@@ -43,9 +41,6 @@ MAX_IDLE_CONNECTIONS = 8
 MAX_IDLE_S = 30.0
 """Idle connections are closed after this: load balancers drop them silently from 60 s on."""
 
-_SURELY_OPEN_S = 1.0
-"""A connection that idled longer may have been closed by the server meanwhile."""
-
 _PIECE_BYTES = 64 * 1024
 
 
@@ -56,160 +51,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class _Exchange:
-    """One request under way: the Stop that ends it, the deadline it has, the sockets it uses."""
-
-    def __init__(self, stop: Stop, timeout_s: float, take_turn: Callable[[], None]) -> None:
-        self.stop = stop
-        self.timeout_s = timeout_s
-        self.deadline_s = time.monotonic() + timeout_s
-        self.on_new_connection = self.heard = self._idled = False
-        self._take_turn = take_turn
-        self.held = contextlib.ExitStack()
-
-    def left_s(self) -> float:
-        """Seconds until the deadline, above 0. Raises socket.timeout after it."""
-        left_s = self.deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise socket.timeout("deadline")
-        return left_s
-
-    def hold(self, sock: socket.socket) -> None:
-        """Lets the Stop shut `sock` down, through a descriptor that lives as long as this exchange.
-
-        The socket's own descriptor does not: TLS detaches it, and http.client closes it before the body
-        is read when the server will close the connection.
-        """
-        handle = socket.socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno()))
-        self.held.enter_context(handle)
-        self.held.enter_context(self.stop.guard(handle))
-
-    def take_turn(self) -> None:
-        """Waits until the request may leave. Waiting for a turn does not use up the deadline."""
-        began_s = time.monotonic()
-        self._take_turn()
-        waited_s = time.monotonic() - began_s
-        self.deadline_s += waited_s
-        self._idled = waited_s > _SURELY_OPEN_S or not self.on_new_connection
-
-    @property
-    def met_closed_connection(self) -> bool:
-        """Whether a failure means no more than that the server had closed a connection while it was idle."""
-        return self._idled and not self.heard
-
-
-class _Thread(threading.local):
-    """The exchange of the calling thread: sockets are made deep inside urllib3, which passes nothing through."""
-
-    exchange: _Exchange
-
-
-_thread = _Thread()
-
-
-class _TimedSocket(socket.socket):
-    """Gives each read what is left of the exchange's deadline."""
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_thread.exchange.left_s())
-        count = super().recv_into(*args, **kwargs)
-        _thread.exchange.heard = _thread.exchange.heard or count > 0
-        return count
-
-
-def _dial(host: str, port: int, exchange: _Exchange) -> socket.socket:
-    """A socket connected to the first address of `host` that answers. Raises OSError, Stopped."""
-    addresses = resolve(host, port, exchange.stop, exchange.left_s())
-    for left in range(len(addresses), 0, -1):
-        try:
-            # An address that swallows packets must leave time for the next one.
-            return _dial_address(addresses[-left], exchange.left_s() / left, exchange)
-        except OSError:
-            if left == 1:
-                raise
-    raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-
-
-def _dial_address(info: tuple[Any, ...], wait_s: float, exchange: _Exchange) -> socket.socket:
-    family, kind, protocol, _name, address = info
-    with contextlib.ExitStack() as on_error:
-        sock = on_error.enter_context(_TimedSocket(family, kind, protocol))
-        exchange.hold(sock)
-        connect(sock, address, exchange.stop, wait_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(exchange.left_s())
-        on_error.pop_all()
-    return sock
-
-
-def _tls_context(ca_file: Optional[str]) -> ssl.SSLContext:
-    """Verifies against the system's certificates, as curl does, or against certifi's where it has none."""
-    import ssl
-
-    import certifi
-
-    class TimedTLSSocket(_TimedSocket, ssl.SSLSocket):
-        pass
-
-    context = ssl.create_default_context(cafile=ca_file)
-    if not context.cert_store_stats()["x509_ca"]:
-        context.load_verify_locations(certifi.where())
-    context.sslsocket_class = TimedTLSSocket
-    return context
-
-
-@lru_cache(maxsize=1)
-def _adapter_class() -> Callable[[Optional[ssl.SSLContext]], HTTPAdapter]:
-    """Makes adapters of one connection: requests without its Session, so no cookies, redirects, proxies, .netrc."""
-    from requests.adapters import HTTPAdapter
-    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.exceptions import NewConnectionError
-
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            exchange = _thread.exchange
-            exchange.on_new_connection = True
-            try:
-                return _dial(self._dns_host, self.port or self.default_port, exchange)
-            except OSError as error:
-                # urllib3 takes some OSErrors inside `request` for a server that answers before it has read all.
-                raise NewConnectionError(self, "") from error
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            exchange = _thread.exchange
-            if self.sock is None:
-                self.connect()
-            elif not exchange.on_new_connection:
-                exchange.hold(self.sock)
-            exchange.take_turn()
-            super().request(*args, **kwargs)
-
-    class TLS(Plain, HTTPSConnection):
-        pass
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class TLSPool(HTTPSConnectionPool):
-        ConnectionCls = TLS
-
-    class Adapter(HTTPAdapter):
-        def __init__(self, context: Optional[ssl.SSLContext]) -> None:
-            self._context = context
-            super().__init__(pool_connections=1, pool_maxsize=1)
-
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
-
-        def cert_verify(self, conn: Any, *_args: Any, **_kwargs: Any) -> None:
-            # The context has its certificates; requests would load certifi's into it at every connect.
-            conn.cert_reqs = "CERT_REQUIRED"
-
-    return Adapter
 
 
 class Transport:
@@ -234,14 +75,14 @@ class Transport:
         the connection stands and before the request leaves; the time it takes is not counted.
         Errors: NetworkError, RequestTimeoutError, BodyError, Stopped, and what `take_turn` raises.
         """
-        exchange = _Exchange(stop, timeout_s, take_turn)
+        exchange = Exchange(stop, timeout_s, take_turn)
         try:
             return self._get(where, target, exchange, self._take_adapter())
         except NetworkError:
             if not exchange.met_closed_connection:
                 raise
         # A GET may be repeated, and the turn was not used: nobody answered.
-        again = _Exchange(stop, timeout_s, lambda: None)
+        again = Exchange(stop, timeout_s, lambda: None)
         again.deadline_s = exchange.deadline_s
         return self._get(where, target, again, self._new_adapter())
 
@@ -253,17 +94,15 @@ class Transport:
         for _since_s, adapter in idle:
             adapter.close()
 
-    def _get(self, where: Where, target: str, exchange: _Exchange, adapter: HTTPAdapter) -> Answer:
+    def _get(self, where: Where, target: str, exchange: Exchange, adapter: HTTPAdapter) -> Answer:
         answer: Optional[Answer] = None
         failure: Optional[Exception] = None
-        _thread.exchange = exchange
         try:
-            answer = self._exchange(where, target, exchange, adapter)
+            with exchange:
+                answer = self._exchange(where, target, exchange, adapter)
         except Exception as error:  # noqa: BLE001 - sorted by _explain, which gives back what it does not know
             failure = error
         finally:
-            del _thread.exchange
-            exchange.held.close()
             if answer is None or exchange.stop.is_set:
                 adapter.close()
             else:
@@ -276,7 +115,7 @@ class Transport:
             raise _explain(failure, where, exchange)
         return answer
 
-    def _exchange(self, where: Where, target: str, exchange: _Exchange, adapter: HTTPAdapter) -> Answer:
+    def _exchange(self, where: Where, target: str, exchange: Exchange, adapter: HTTPAdapter) -> Answer:
         from requests import Request
 
         exchange.stop.check()
@@ -306,8 +145,8 @@ class Transport:
     def _new_adapter(self) -> HTTPAdapter:
         with self._lock:
             if self._context is None and self._base_url.startswith("https:"):
-                self._context = _tls_context(self._ca_file)
-        return _adapter_class()(self._context)
+                self._context = tls_context(self._ca_file)
+        return adapter_class()(self._context)
 
     def _keep_adapter(self, adapter: HTTPAdapter) -> None:
         with self._lock:
@@ -317,7 +156,7 @@ class Transport:
         adapter.close()
 
 
-def _body(response: Response, where: Where, exchange: _Exchange) -> Iterator[bytes]:
+def _body(response: Response, where: Where, exchange: Exchange) -> Iterator[bytes]:
     """The decompressed body in pieces, checked to be whole. Raises BodyError, NetworkError."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("gzip", "x-gzip", "identity", ""):
@@ -355,7 +194,7 @@ class _Gunzip:
         return b"".join(parts)
 
 
-def _explain(error: Exception, where: Where, exchange: _Exchange) -> Exception:
+def _explain(error: Exception, where: Where, exchange: Exchange) -> Exception:
     """The error of ours that stands for `error`; what does not come from the network is given back as it is."""
     from http.client import HTTPException
 

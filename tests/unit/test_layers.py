@@ -13,7 +13,7 @@ LAYERS = (
     ("options",),
     ("catalog",),
     ("windows", "ddl", "convert", "stats", "lanes"),
-    ("plan", "throttle", "decoder"),
+    ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("fetch", "walk"),
     ("scan",),
