@@ -90,7 +90,13 @@ host_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id)
 	if (!PyTuple_Check(result))
 		elog(ERROR, "cio_fdw: import_schema did not return a tuple");
 	for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(result); i++)
-		commands = lappend(commands, host_text(PyTuple_GET_ITEM(result, i)));
+	{
+		const char *command = PyUnicode_AsUTF8(PyTuple_GET_ITEM(result, i));
+
+		if (!command)
+			host_raise();
+		commands = lappend(commands, host_from_utf8(command));
+	}
 	return commands;
 }
 

@@ -6,14 +6,12 @@
 #include "host.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
-
-#define UNIX_EPOCH_OFFSET_US \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* wrong_value reports a value of another Python type than its column needs: a fault of the package. */
 static void
@@ -49,9 +47,9 @@ static Datum
 as_timestamp(PyObject *value)
 {
 	int64		unix_us = as_int64(value);
-	TimestampTz time = unix_us - UNIX_EPOCH_OFFSET_US;
+	TimestampTz time;
 
-	if (unix_us < PG_INT64_MIN + UNIX_EPOCH_OFFSET_US || !IS_VALID_TIMESTAMP(time))
+	if (pg_sub_s64_overflow(unix_us, HOST_UNIX_EPOCH_OFFSET_US, &time) || !IS_VALID_TIMESTAMP(time))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
@@ -92,6 +90,8 @@ as_jsonb(PyObject *value)
 	if (!PyBytes_Check(value))
 		wrong_value(value, "bytes");
 	json = PyBytes_AS_STRING(value);
+	/* Python did not look inside: only strings that it decodes are known to be UTF-8. */
+	pg_verify_mbstr(PG_UTF8, json, (int) PyBytes_GET_SIZE(value), false);
 	if (GetDatabaseEncoding() != PG_UTF8)
 		json = pg_any_to_server(json, (int) PyBytes_GET_SIZE(value), PG_UTF8);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));

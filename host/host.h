@@ -28,6 +28,7 @@
 #include "commands/explain_state.h"
 #endif
 #include "foreign/fdwapi.h"
+#include "datatype/timestamp.h"
 #include "foreign/foreign.h"
 #include "nodes/pathnodes.h"
 #include "utils/rel.h"
@@ -43,6 +44,10 @@ Py_NewRef(PyObject *object)
 	return object;
 }
 #endif
+
+/* Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's timestamps start. */
+#define HOST_UNIX_EPOCH_OFFSET_US \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* One operator of a qual; the order is that of host_op_names. */
 typedef enum HostOp
@@ -120,10 +125,12 @@ extern char *host_text(PyObject *object);
 /* wait.c */
 extern PyMethodDef host_methods[];
 extern bool host_pending(void);
+extern void host_forget_pending(void);
 extern void host_rethrow_pending(void) HOST_NORETURN;
 
 /* values.c */
 extern char *host_to_utf8(const char *text);
+extern char *host_from_utf8(const char *utf8);
 extern List *host_utf8_options(List *options);
 extern HostValue host_value(Datum datum, bool isnull, Oid type, bool is_array);
 extern bool host_type_is_supported(Oid type);

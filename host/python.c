@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -39,6 +40,23 @@ check_status(PyStatus status, PyConfig *config)
 }
 
 /*
+ * admit_plpython lets PL/Python join our interpreter later. It makes its module
+ * plpy a built-in one, but Python lists those only when it starts.
+ */
+static void
+admit_plpython(void)
+{
+	PyObject   *known = PySys_GetObject("builtin_module_names");
+	PyObject   *plpy = Py_BuildValue("(s)", "plpy");
+	PyObject   *names = known && plpy ? PySequence_Concat(known, plpy) : NULL;
+
+	if (!names || PySys_SetObject("builtin_module_names", names) < 0)
+		PyErr_Clear();
+	Py_XDECREF(plpy);
+	Py_XDECREF(names);
+}
+
+/*
  * initialize starts CPython: no signal handlers, no environment variables, no
  * change of locale, and the site-packages of the recorded interpreter.
  */
@@ -66,17 +84,32 @@ initialize(void)
 	check_status(PyConfig_SetBytesString(&config, &config.executable, host_python_guc), &config);
 	check_status(Py_InitializeFromConfig(&config), &config);
 	PyConfig_Clear(&config);
+	admit_plpython();
+}
+
+/* site_packages returns where the packages of the interpreter of cio_fdw.python are. */
+static char *
+site_packages(void)
+{
+	char	   *prefix = pstrdup(host_python_guc);
+
+	if (strcmp(host_python_guc, CIO_PYTHON_EXE) == 0)
+		return CIO_PYTHON_SITE;
+	get_parent_directory(prefix);
+	get_parent_directory(prefix);
+	return psprintf("%s/lib/python%d.%d/site-packages", prefix, PY_MAJOR_VERSION, PY_MINOR_VERSION);
 }
 
 /*
- * join_interpreter makes an interpreter that another extension started
- * (PL/Python) find our packages.
+ * join_interpreter makes an interpreter that runs already find our packages:
+ * PL/Python started it, or we did with a cio_fdw.python that has no cio_fdw.
  */
 static void
 join_interpreter(void)
 {
 	PyObject   *site;
 	PyObject   *result = NULL;
+	char	   *packages = site_packages();
 	int			major = 0;
 	int			minor = 0;
 
@@ -91,7 +124,7 @@ join_interpreter(void)
 
 	site = PyImport_ImportModule("site");
 	if (site)
-		result = PyObject_CallMethod(site, "addsitedir", "s", CIO_PYTHON_SITE);
+		result = PyObject_CallMethod(site, "addsitedir", "s", packages);
 	Py_XDECREF(site);
 	Py_XDECREF(host_checked(result));
 }
@@ -134,10 +167,10 @@ host_start_python(void)
 	Py_XDECREF(host_interrupted);
 	Py_XDECREF(host_unknown);
 	host_interrupted = PyObject_GetAttrString(imported, "Interrupted");
-	host_unknown = PyObject_GetAttrString(imported, "UNKNOWN");
+	host_unknown = host_interrupted ? PyObject_GetAttrString(imported, "UNKNOWN") : NULL;
 	module_def.m_methods = host_methods;
-	module = PyModule_Create(&module_def);
-	if (module && host_interrupted && host_unknown)
+	module = host_unknown ? PyModule_Create(&module_def) : NULL;
+	if (module)
 		result = PyObject_CallMethod(imported, "start", "O", module);
 	Py_XDECREF(module);
 	if (!result)
@@ -191,7 +224,8 @@ host_checked(PyObject *result)
 static void
 forget(void *object)
 {
-	Py_DECREF((PyObject *) object);
+	if (!host_exiting)
+		Py_DECREF((PyObject *) object);
 }
 
 /*
@@ -209,22 +243,41 @@ host_keep(PyObject *object)
 	return object;
 }
 
+/* converted returns UTF-8 text in the server's encoding, or NULL when that lacks a character. */
+static char *
+converted(const char *utf8)
+{
+	int			encoding = GetDatabaseEncoding();
+	int			length = (int) strlen(utf8);
+	int			size = length * MAX_CONVERSION_GROWTH + 1;
+	char	   *text;
+	Oid			conversion;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pstrdup(utf8);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+		return NULL;
+	text = palloc(size);
+	if (pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) utf8, length,
+									  (unsigned char *) text, size, true) != length)
+		return NULL;
+	return text;
+}
+
 /*
- * host_text returns a palloc'd copy of a Python string. In a database that is
- * not UTF-8, what is not ASCII is escaped: a message must never fail itself.
+ * host_text returns a palloc'd copy of a Python string for a message, which
+ * must never fail itself: what the server's encoding lacks is escaped.
  */
 char *
 host_text(PyObject *object)
 {
+	const char *utf8 = PyUnicode_Check(object) ? PyUnicode_AsUTF8(object) : NULL;
+	char	   *text = utf8 ? converted(utf8) : NULL;
 	PyObject   *ascii;
 
-	if (GetDatabaseEncoding() == PG_UTF8)
-	{
-		const char *utf8 = PyUnicode_Check(object) ? PyUnicode_AsUTF8(object) : NULL;
-
-		if (utf8)
-			return pstrdup(utf8);
-	}
+	if (text)
+		return text;
 	PyErr_Clear();
 	ascii = PyUnicode_Check(object) ? PyUnicode_AsEncodedString(object, "ascii", "backslashreplace") : NULL;
 	if (ascii)
@@ -300,7 +353,9 @@ describe(void)
 	Py_XDECREF(value);
 	Py_XDECREF(traceback);
 	PyErr_Clear();
-	return described && PyTuple_Check(described) && PyTuple_GET_SIZE(described) == 5 ? described : NULL;
+	if (described && (!PyTuple_Check(described) || PyTuple_GET_SIZE(described) != 5))
+		Py_CLEAR(described);
+	return described;
 }
 
 /*

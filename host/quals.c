@@ -28,7 +28,7 @@ plain_var(Node *node, RelOptInfo *rel)
 	if (!node || !IsA(node, Var))
 		return NULL;
 	var = (Var *) node;
-	if (var->varno != (int) rel->relid || var->varlevelsup != 0 || var->varattno <= 0)
+	if ((Index) var->varno != rel->relid || var->varlevelsup != 0 || var->varattno <= 0)
 		return NULL;
 	return var;
 }

@@ -37,7 +37,7 @@ quietly(PyObject *object, const char *method)
 {
 	PyObject   *result;
 
-	if (!object || host_exiting)
+	if (!object)
 		return;
 	result = PyObject_CallMethod(object, method, NULL);
 	if (!result)
@@ -59,7 +59,11 @@ stop_batches(HostScan *state)
 	state->finished = false;
 }
 
-/* release gives back all Python objects; called at the end of the query, however it ends. */
+/*
+ * release gives back all Python objects; called at the end of the query,
+ * however it ends. An exiting backend may still have the scan's own Python
+ * frames below it, and its threads are stopped already: it gives back nothing.
+ */
 static void
 release(void *arg)
 {
@@ -68,11 +72,12 @@ release(void *arg)
 	PyObject   *value;
 	PyObject   *traceback;
 
-	if (!state->scan)
+	if (!state->scan || host_exiting)
 		return;
 	PyErr_Fetch(&type, &value, &traceback);
 	stop_batches(state);
 	Py_CLEAR(state->scan);
+	host_forget_pending();
 	PyErr_Restore(type, value, traceback);
 }
 

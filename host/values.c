@@ -17,15 +17,20 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's timestamps start. */
-#define UNIX_EPOCH_OFFSET_US \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
-
 /* host_to_utf8 returns text of the server's encoding in UTF-8. */
 char *
 host_to_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+/* host_from_utf8 returns a copy of UTF-8 text in the server's encoding. May ereport. */
+char *
+host_from_utf8(const char *utf8)
+{
+	char	   *text = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
+
+	return text == utf8 ? pstrdup(utf8) : text;
 }
 
 /* host_utf8_options returns copies of DefElems whose values are strings in UTF-8. */
@@ -78,7 +83,7 @@ instant(TimestampTz time, int overflow)
 {
 	HostValue	value = {.kind = HOST_INT};
 
-	if (overflow > 0 || TIMESTAMP_IS_NOEND(time) || time > PG_INT64_MAX - UNIX_EPOCH_OFFSET_US)
+	if (overflow > 0 || TIMESTAMP_IS_NOEND(time) || time > PG_INT64_MAX - HOST_UNIX_EPOCH_OFFSET_US)
 	{
 		value.kind = HOST_FLOAT;
 		value.real = INFINITY;
@@ -89,7 +94,7 @@ instant(TimestampTz time, int overflow)
 		value.real = -INFINITY;
 	}
 	else
-		value.integer = time + UNIX_EPOCH_OFFSET_US;
+		value.integer = time + HOST_UNIX_EPOCH_OFFSET_US;
 	return value;
 }
 

@@ -10,9 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/elog.h"
-#if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
-#endif
 
 /* The PostgreSQL error that waits for Python to unwind; see stash_error. */
 static ErrorData *pending_error = NULL;
@@ -37,6 +35,13 @@ bool
 host_pending(void)
 {
 	return pending_error != NULL;
+}
+
+/* host_forget_pending drops the error: the query that it should end is over. */
+void
+host_forget_pending(void)
+{
+	pending_error = NULL;
 }
 
 /*

@@ -15,6 +15,7 @@ from pathlib import Path
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.ddl import create_foreign_table
 from cio_fdw.endpoint import Endpoint
+from cio_fdw.listing import pushed
 from cio_fdw.options import OPTIONS, resolve
 from cio_fdw.plan import plan
 from cio_fdw.quals import Qual
@@ -38,38 +39,40 @@ def options_table() -> str:
 def tables_table() -> str:
     lines = ["| table | rows | pushed filters |", "| --- | --- | --- |"]
     for endpoint in ENDPOINTS.values():
-        lines.append(f"| `{endpoint.name}` | {endpoint.doc} | {', '.join(_pushed(endpoint)) or 'none'} |")
+        lines.append(f"| `{endpoint.name}` | {endpoint.doc} | {', '.join(pushed(endpoint)) or 'none'} |")
     return "\n".join(lines)
 
 
-def _pushed(endpoint: Endpoint) -> list[str]:
-    names = [f"`{filter_.column}`" for filter_ in endpoint.filters]
-    if endpoint.window:
-        names.insert(0, f"`{endpoint.window.column}` (range)")
-    if endpoint.parent:
-        names.append(f"`{endpoint.parent.column}`")
-    return names
+def _type(endpoint: Endpoint, name: str) -> str:
+    return next(column.type for column in endpoint.columns if column.name == name)
 
 
 def _examples(endpoint: Endpoint) -> list[tuple[str, list[Qual]]]:
     """WHERE clauses to show, with the quals that they become."""
     shown: list[tuple[str, list[Qual]]] = [("", [])]
+    if endpoint.one_row:
+        value_of_id: object = "aB=" if _type(endpoint, "id") == "text" else 7
+        shown.append((f"id = {value_of_id!r}", [Qual("id", "=", value_of_id)]))
     if endpoint.parent:
         column = endpoint.parent.column
         shown += [(f"{column} = 7", [Qual(column, "=", 7)]), (f"{column} IN (7, 8)", [Qual(column, "in", (7, 8))])]
     if endpoint.window:
         day = Qual(endpoint.window.column, ">=", NOW_S * 1_000_000 - DAY_US)
         shown.append((f"{endpoint.window.column} >= now() - interval '1 day'", [day]))
-        for filter_ in endpoint.filters:
-            value = min(filter_.known) if filter_.known else 7
-            text = f"'{value}'" if isinstance(value, str) else str(value)
-            shown.append((f"{filter_.column} = {text} AND {shown[1][0]}", [Qual(filter_.column, "=", value), day]))
+    time = shown[-1:] if endpoint.window else [("", [])]
+    for filter_ in endpoint.filters:
+        value = min(filter_.known) if filter_.known else 7 if _type(endpoint, filter_.column) == "bigint" else "x"
+        where, quals = time[0]
+        more = f" AND {where}" if where else ""
+        shown.append((f"{filter_.column} = {value!r}{more}", [Qual(filter_.column, "=", value), *quals]))
     return shown
 
 
 def table_page(endpoint: Endpoint) -> str:
     settings = resolve({})
     lines = [f"## {endpoint.name}", "", endpoint.doc, ""]
+    if endpoint.kept:
+        lines += [f"The API keeps rows {endpoint.kept}.", ""]
     lines += ["| column | type | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{column.name}` | {column.type} | {column.doc} |" for column in endpoint.all_columns]
     lines += ["", "| WHERE | requests |", "| --- | --- |"]

@@ -15,7 +15,8 @@ die() { printf 'cio_fdw: %s\n' "$*" >&2; exit 1; }
 pg_config=$(command -v "$pg_config") || die "PG_CONFIG=$3 is not a program (package postgresql-server-dev-NN)"
 library_dir=$("$pg_config" --pkglibdir)
 [[ -w $library_dir ]] || die "writing to $library_dir needs root: sudo make $action PG_CONFIG=$pg_config"
-mkdir -p "$home" 2>/dev/null && [[ -w $home ]] || die "writing to $home needs root, or another PREFIX=…"
+mkdir -p "$home" 2>/dev/null || true
+[[ -w $home ]] || die "writing to $home needs root, or another PREFIX=…"
 umask 022 # the server's user reads it
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -23,9 +24,7 @@ unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
 if [[ $action == uninstall ]]; then
     [[ -x $home/venv/bin/cio-fdw ]] || die "nothing is installed in $home"
     "$home/venv/bin/cio-fdw" uninstall-host --pg-config "$pg_config"
-    # Another server may still use the environment.
-    say_kept="kept $home/venv, which other servers may use; remove it with: rm -r $home"
-    printf 'cio_fdw: %s\n' "$say_kept" >&2
+    printf 'cio_fdw: %s\n' "kept $home/venv, which other servers may use; remove it with: rm -r $home" >&2
     exit
 fi
 

@@ -56,8 +56,8 @@ choose() {
     local candidate
     reasons=()
     while read -r candidate; do
-        local why
-        why=$([[ -x $candidate ]] && complaint "$candidate" | head -n 1 || { [[ -x $candidate ]] || echo "not there"; })
+        local why="not there"
+        if [[ -x $candidate ]]; then why=$(complaint "$candidate" | head -n 1); fi
         if [[ -z $why ]]; then chosen=$candidate; return 0; fi
         reasons+=("$candidate: $why")
     done < <(candidates | awk '!seen[$0]++')
