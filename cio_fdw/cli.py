@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
 
-from cio_fdw import __version__
+from cio_fdw import __version__, listing
 from cio_fdw.server.errors import ServerError
 
 DEFAULT_KEY_ENV = "CIO_APP_API_KEY"
@@ -47,6 +47,7 @@ def _parser(*, with_simulator: bool) -> argparse.ArgumentParser:
     _add_install_host(commands)
     _add_uninstall_host(commands)
     _add_simulate(commands, really=with_simulator)
+    listing.add_parsers(commands)
     return parser
 
 

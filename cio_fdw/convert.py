@@ -18,6 +18,7 @@ INT64 = range(-(2**63), 2**63)
 US = 1_000_000
 # PostgreSQL's timestamps end in the year 294276; 1e11 seconds (year 5138) leaves room and no doubt.
 MAX_EPOCH_S = 10**11
+MAX_EXACT_FLOAT = 2**53
 
 
 class MisfitError(ValueError):
@@ -40,6 +41,8 @@ def _whole(value: Any) -> Optional[int]:
     if isinstance(value, int):
         return value
     if isinstance(value, float) and value.is_integer():
+        if abs(value) > MAX_EXACT_FLOAT:
+            raise MisfitError("a number with a fraction, too large to be exact")
         return int(value)
     if isinstance(value, str):
         if value.strip() == "":

@@ -31,6 +31,18 @@ def create_foreign_table(endpoint: Endpoint, server: str) -> str:
     )
 
 
+def comment_commands(endpoint: Endpoint, schema: str) -> tuple[str, ...]:
+    """COMMENT ON the foreign table and each of its columns, so that tools show what they mean."""
+    table = f"{quote_identifier(schema)}.{quote_identifier(endpoint.name)}"
+    return (
+        f"COMMENT ON FOREIGN TABLE {table} IS {quote_literal(endpoint.doc)}",
+        *(
+            f"COMMENT ON COLUMN {table}.{quote_identifier(column.name)} IS {quote_literal(column.doc)}"
+            for column in endpoint.all_columns
+        ),
+    )
+
+
 def import_commands(
     endpoints: Mapping[str, Endpoint], server: str, remote_schema: str, mode: str, tables: Collection[str]
 ) -> tuple[str, ...]:

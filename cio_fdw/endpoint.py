@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+INCREMENTAL = ("window", "cursor", "snapshot")
 TYPES = ("bigint", "float8", "bool", "text", "timestamptz", "jsonb", "text[]")
 RAW = "raw"
 
@@ -62,6 +63,8 @@ class Filter:
     param: str
     known: frozenset[str] = frozenset()
     """Values the API documents; another value is not pushed, as the API might refuse it."""
+    also: tuple[tuple[str, str], ...] = ()
+    """Parameters that go with it (id_type beside customer_id)."""
     selectivity: float = 0.1
     """Fraction of the rows that one value is expected to select; for estimates only."""
 
@@ -89,6 +92,14 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class OneRow:
+    """A read of one row by its id: `id = 7` becomes GET `path` with {id} filled; the body holds it under `row_key`."""
+
+    path: str
+    row_key: str
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One foreign table. `sample` is one whole response body of the endpoint."""
 
@@ -103,6 +114,13 @@ class Endpoint:
     filters: tuple[Filter, ...] = ()
     window: Optional[Window] = None
     parent: Optional[Parent] = None
+    one_row: Optional[OneRow] = None
+    incremental: str = "snapshot"
+    """How a local copy is kept in step: window (by time), cursor (a feed, newest first) or snapshot (read whole)."""
+    kept: str = ""
+    """How long the API keeps rows; empty for as long as the object exists."""
+    moves: bool = False
+    """Rows come and go while the list is paged, so that one can come twice: pages are de-duplicated by `key`."""
     fixed_params: tuple[tuple[str, str], ...] = ()
     typical_rows: int = 100
     """Rows of one chain when nothing is known: all rows, of one parent, or of one day of a window."""
@@ -146,15 +164,15 @@ def _column_complaints(endpoint: Endpoint) -> Iterator[str]:
 
 
 def _key_complaints(columns: tuple[Column, ...]) -> Iterator[str]:
-    """A key is read as one type, or looked into; as jsonb it may be read besides."""
-    types: dict[tuple[bool, tuple[str, ...]], str] = {}
+    """A key is read as one type; only one that is read as jsonb may be looked into besides."""
+    types: dict[tuple[str, ...], str] = {}
     for column in columns:
         for path in (column.key_path, tuple(column.fallback.split("."))):
-            if path != ("",) and types.setdefault((column.type == "jsonb", path), column.type) != column.type:
+            if path != ("",) and types.setdefault(path, column.type) != column.type:
                 yield f"column {column.name}: key {'.'.join(path)} is read as another type too"
-    for is_json, path in types:
+    for path in types:
         for length in range(1, len(path)):
-            if (is_json, path[:length]) in types:
+            if types.get(path[:length], "jsonb") != "jsonb":
                 yield f"key {'.'.join(path[:length])} is both read and looked into"
 
 
@@ -173,5 +191,10 @@ def _reference_complaints(endpoint: Endpoint) -> Iterator[str]:
         yield "paging: no page_size"
     if paging and paging.size_param and paging.max_size < paging.page_size:
         yield "paging: max_size is below page_size"
+    one_row = endpoint.one_row
+    if one_row and (one_row.path.count("{id}") != 1 or endpoint.column("id") is None):
+        yield "one_row: its path takes the column id, once"
+    if endpoint.incremental not in INCREMENTAL or (endpoint.incremental == "window") != bool(endpoint.window):
+        yield f"incremental {endpoint.incremental!r} does not go with window"
     if endpoint.rows_key not in endpoint.sample:
         yield f"sample: no key {endpoint.rows_key}"

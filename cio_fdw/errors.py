@@ -175,7 +175,11 @@ class ForbiddenError(RequestError, sqlstate="42501"):
 
 
 class NotFoundError(RequestError, sqlstate="HV00R"):
-    """404 of something that must exist. Scans treat a child's 404 as a parent without rows."""
+    """404 of something that must exist.
+
+    When the API names the object (`reason`), scans treat it as one without rows: a parent that vanished, an id
+    that does not exist. Otherwise the path itself is unknown there.
+    """
 
     what = "was not found"
     advice = "Check the server's base_url: it must be the root of the App API, without /v1."

@@ -188,9 +188,12 @@ def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> 
         return ServerError(where, status=status)
     if status in (400, 422):
         return RequestError(where, status=status, reason=_detail(answer.body, key))
+    if status == 404:
+        # The API says which object is not there; a path that it does not know gets plain text (OBSERVED.md).
+        return NotFoundError(where, status=status, reason=_detail(answer.body, key))
     if 300 <= status < 400:
         return RedirectError(where, status=status)
-    kinds: dict[int, type[RequestError]] = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError}
+    kinds: dict[int, type[RequestError]] = {401: UnauthorizedError, 403: ForbiddenError}
     return kinds.get(status, RequestError)(where, status=status)
 
 

@@ -46,6 +46,7 @@ REQUEST_COST = 100.0
 """Planner cost of one request: it outweighs any work on rows, yet a thousand stay near jit_above_cost."""
 ROW_COST = 0.02
 COLUMN_BYTES = 24
+SHOWN_FRAMES = 12
 
 _SQL_TYPES = {
     "bigint": "bigint",
@@ -182,7 +183,7 @@ def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[st
         return error.sqlstate, f"cio_fdw: {error.message}", error.detail, error.hint, None
     if isinstance(error, MemoryError):
         return "53200", "cio_fdw: out of memory", None, None, None
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
     place = " < ".join(f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in frames[::-1])
     return (
         "XX000",

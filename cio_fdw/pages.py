@@ -17,6 +17,7 @@ import msgspec
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import BodyError, PagingError
 
+_NULL = msgspec.Raw(b"null")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _HEX = rb"[0-9a-fA-F]{2}"
 _ESCAPE = re.compile(
@@ -34,28 +35,35 @@ class Page:
     dropped_nuls: int = 0
 
 
-def parse(endpoint: Endpoint, body: bytes) -> Page:
-    """The page in `body`. Raises BodyError (retried) and PagingError."""
+def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
+    """The page in `body`. Raises BodyError (retried) and PagingError.
+
+    `row_key`: where the body of a one-row read holds its row; empty for a list.
+    """
+    next_key = endpoint.paging.next_key if endpoint.paging and not row_key else ""
     try:
         if not body.isascii():
             # Decoders look into wanted strings only. A garbled body is noticed here, where it is tried again.
             body.decode()
         body, dropped_nuls = clean(body)
-        envelope = _decoder(endpoint.rows_key, endpoint.paging.next_key if endpoint.paging else "")(body)
+        envelope = _decoder(row_key or endpoint.rows_key, next_key, not row_key)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(endpoint, str(error)) from None
     if envelope.rows is msgspec.UNSET:
         raise PagingError(
-            f'the answer for {endpoint.name} has no key "{endpoint.rows_key}"',
+            f'the answer for {endpoint.name} has no key "{row_key or endpoint.rows_key}"',
             hint="The API may have changed, or base_url is not the App API.",
         )
+    if row_key:
+        return Page([] if envelope.rows == _NULL else [envelope.rows], None, dropped_nuls)
     return Page(envelope.rows or [], _cursor(getattr(envelope, "next", None)), dropped_nuls)
 
 
 @cache
-def _decoder(rows_key: str, next_key: str) -> Callable[[bytes], Any]:
+def _decoder(rows_key: str, next_key: str, is_list: bool) -> Callable[[bytes], Any]:
     """Decodes a body to its records, unread, and the cursor."""
-    rows = ("rows", Union[list[msgspec.Raw], None, msgspec.UnsetType], msgspec.UNSET)
+    type_ = Union[list[msgspec.Raw], None, msgspec.UnsetType] if is_list else msgspec.Raw
+    rows = ("rows", type_, msgspec.UNSET)
     fields = [rows, ("next", Union[str, int, None], None)] if next_key else [rows]
     envelope = msgspec.defstruct("Envelope", fields, rename={"rows": rows_key, "next": next_key})
     return msgspec.json.Decoder(envelope).decode

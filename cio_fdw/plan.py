@@ -47,6 +47,11 @@ def _encode(value: str) -> str:
     return value if value == str(UNKNOWN) else quote(value, safe="")
 
 
+def _path_step(value: Any) -> str:
+    """An id inside a path. A bare "?" stands for UNKNOWN only: a real one would begin the query string."""
+    return str(UNKNOWN) if value is UNKNOWN else quote(str(value), safe="")
+
+
 @dataclass(frozen=True)
 class Chain:
     """Requests that follow each other's cursor, from `first` on."""
@@ -56,6 +61,8 @@ class Chain:
     """Column values known from the request: a child's parent id."""
     may_be_missing: bool = False
     """A 404 means no rows: the parent vanished after its list was read (OBSERVED.md)."""
+    row_key: str = ""
+    """Where the body holds one row instead of a list (`OneRow`)."""
     tail: bool = False
     """An open range; see windows. Its second page must not be asked for as it is."""
 
@@ -78,9 +85,9 @@ class Plan:
         parent = self.endpoint.parent
         if parent is None:
             raise ValueError(f"{self.endpoint.name} has no parent")
-        shown = str(UNKNOWN) if parent_id is UNKNOWN else quote(str(parent_id), safe="")
+        path = self.endpoint.path.replace(f"{{{parent.column}}}", _path_step(parent_id))
         return Chain(
-            Request(self.endpoint.path.replace(f"{{{parent.column}}}", shown), self.child_params),
+            Request(path, self.child_params),
             constants=((parent.column, parent_id),),
             may_be_missing=True,
         )
@@ -99,7 +106,26 @@ def plan(
         return Plan(endpoint, (), None, rows=0, requests=0)
     if endpoint.parent:
         return _plan_children(endpoint, quals, settings, now_s=now_s, endpoints=endpoints)
-    return _plan_lists(endpoint, quals, settings, now_s=now_s)
+    whole = _plan_lists(endpoint, quals, settings, now_s=now_s)
+    named = _plan_one_rows(endpoint, quals)
+    return named if named and named.requests <= whole.requests else whole
+
+
+def _plan_one_rows(endpoint: Endpoint, quals: Sequence[Qual]) -> Optional[Plan]:
+    """One request for each id that the quals name; None when they name none, or there is no such read."""
+    ids = allowed_values(quals, "id") if endpoint.one_row else None
+    if endpoint.one_row is None or ids is None:
+        return None
+    chains = tuple(
+        Chain(
+            Request(endpoint.one_row.path.replace("{id}", _path_step(id_))),
+            may_be_missing=True,
+            row_key=endpoint.one_row.row_key,
+        )
+        for id_ in ids
+        if _fills_a_path(id_)
+    )
+    return Plan(endpoint, chains, None, rows=len(chains), requests=len(chains))
 
 
 def _plan_children(
@@ -121,14 +147,14 @@ def _plan_children(
         parents = plan(endpoints[parent.endpoint], (), settings, now_s=now_s, endpoints=endpoints)
         rows, requests = parents.rows * endpoint.typical_rows, parents.requests + parents.rows * pages
         return Plan(endpoint, (), parents, rows=rows, requests=requests, child_params=params)
-    possible = [value for value in ids if _names_a_parent(value)]
+    possible = [value for value in ids if _fills_a_path(value)]
     count = len(possible)
     named = Plan(endpoint, (), None, rows=count * endpoint.typical_rows, requests=count * pages, child_params=params)
     return replace(named, chains=tuple(named.child(value) for value in possible))
 
 
-def _names_a_parent(value: Any) -> bool:
-    """False for what no parent, hence no row, has: the API's ids are positive, and fill one step of a path."""
+def _fills_a_path(value: Any) -> bool:
+    """False for what no object, hence no row, has: the API's ids are positive, and fill one step of a path."""
     return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
 
 
@@ -161,7 +187,10 @@ def _plan_lists(endpoint: Endpoint, quals: Sequence[Qual], settings: Settings, *
         chain
         for values in itertools.product(*(values for _, values in pushed))
         for chain in _window_chains(
-            endpoint, [(f.param, str(v)) for (f, _), v in zip(pushed, values)], windows, settings
+            endpoint,
+            [pair for (f, _), v in zip(pushed, values) for pair in ((f.param, str(v)), *f.also)],
+            windows,
+            settings,
         )
     )
     rows = _expected_rows(endpoint, windows, pushed)

@@ -95,7 +95,10 @@ def _value_at(decoded: Any, path: Sequence[str]) -> Any:
 def _json_at(record: msgspec.Raw, path: Sequence[str]) -> Optional[bytes]:
     """The JSON at `path`, byte for byte."""
     for key in path:
-        level = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        try:
+            level = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError:  # no object, so nothing inside
+            return None
         if key not in level:
             return None
         record = level[key]

@@ -115,7 +115,7 @@ class _Run:
     def _take(self, done: Done[Page]) -> Iterator[list[Row]]:
         """The rows of one answer, in batches; queues what follows from it."""
         walk: Walk = done.tag
-        if isinstance(done.error, NotFoundError) and walk.chain.may_be_missing:
+        if isinstance(done.error, NotFoundError) and done.error.reason and walk.chain.may_be_missing:
             return
         if done.error is not None:
             raise done.error
@@ -154,11 +154,11 @@ class _Run:
 
     def _batches(self, walk: Walk, page: Page) -> Iterator[list[Row]]:
         records = page.records
+        constants = dict(walk.chain.constants)
         if walk.may_repeat:
-            keys = RowReader(walk.endpoint, walk.endpoint.key).read(records)
+            keys = RowReader(walk.endpoint, walk.endpoint.key).read(records, constants)
             records = [record for record, fresh in zip(records, walk.first_time(keys)) if fresh]
         self._tools.stats.add(pages=1, rows=len(records))
-        constants = dict(walk.chain.constants)
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)
 
@@ -170,5 +170,5 @@ def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:
         stop,
         Where(walk.endpoint.name, walk.request.path),
         walk.request.target,
-        partial(parse, walk.endpoint),
+        partial(parse, walk.endpoint, row_key=walk.chain.row_key),
     )

@@ -70,13 +70,13 @@ class Walk:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether records of this walk may come twice: a tail that was asked for again."""
-        return self.chain.tail
+        """Whether records may come twice in this walk: a tail asked for again, a list that moves meanwhile."""
+        return self.chain.tail or self.endpoint.moves
 
-    def first_time(self, keys: Sequence[Any]) -> list[bool]:
-        """For each record's key whether it has not come in this walk before."""
+    def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
+        """For each record's key whether it has not come in this walk before. One with a null tells nothing apart."""
         fresh = []
         for key in keys:
-            fresh.append(key not in self._seen)
+            fresh.append(None in key or key not in self._seen)
             self._seen.add(key)
         return fresh

@@ -1,6 +1,7 @@
 """Campaigns and the actions inside them."""
 
-from cio_fdw.endpoint import Column, Endpoint, Paging, Parent
+from cio_fdw.catalog.action_columns import ACTION_COLUMNS
+from cio_fdw.endpoint import Column, Endpoint, OneRow, Paging, Parent
 
 CAMPAIGNS = Endpoint(
     name="campaigns",
@@ -8,6 +9,7 @@ CAMPAIGNS = Endpoint(
     path="/v1/campaigns",
     rows_key="campaigns",
     key=("id",),
+    one_row=OneRow("/v1/campaigns/{id}", "campaign"),
     typical_rows=100,
     row_bytes=900,
     columns=(
@@ -81,36 +83,7 @@ CAMPAIGN_ACTIONS = Endpoint(
         Column("campaign_id", "bigint", "Campaign the action belongs to."),
         Column("id", "bigint", "Action id."),
         Column("broadcast_id", "bigint", "Broadcast id, where the API gives one."),
-        Column("parent_action_id", "bigint", "Enclosing action, for children of splits and the like."),
-        Column("deduplicate_id", "text", "id:unix seconds of the last change."),
-        Column("name", "text", "Name of the action."),
-        Column("type", "text", "email, in_app, push, twilio (SMS), slack, whatsapp or webhook."),
-        Column("created", "timestamptz", "When the action was created."),
-        Column("updated", "timestamptz", "When the action was last changed."),
-        Column("sending_state", "text", "automatic, draft or off."),
-        Column("language", "text", "Language variant; empty for the default."),
-        Column("layout", "text", "Layout around the body."),
-        Column("body", "text", "Body with Liquid."),
-        Column("body_amp", "text", "AMP body."),
-        Column("body_json", "text", "Body as JSON text (whatsapp)."),
-        Column("subject", "text", "Subject with Liquid."),
-        Column("preheader_text", "text", "Preview text."),
-        Column("preprocessor", "text", "CSS preprocessor."),
-        Column("from", "text", "Sender address."),
-        Column("from_id", "bigint", "Sender identity id."),
-        Column("reply_to", "text", "Reply-to address."),
-        Column("reply_to_id", "bigint", "Reply-to sender identity id."),
-        Column("recipient", "text", "Recipient with Liquid; empty when it is Liquid (SMS, WhatsApp)."),
-        Column("cc", "text", "Copy addresses."),
-        Column("bcc", "text", "Blind copy addresses."),
-        Column("fake_bcc", "bool", "Whether blind copies go out as separate messages."),
-        Column("headers", "text", "Extra headers, JSON text: a list of name and value."),
-        Column("image_url", "text", "Image (SMS)."),
-        Column("sender_identity_id", "bigint", "Sender identity (whatsapp)."),
-        Column("send_to_unsubscribed", "bool", "Whether it goes to unsubscribed people too (whatsapp)."),
-        Column("tracked", "bool", "Whether links are tracked (whatsapp)."),
-        Column("url", "text", "Address called (webhook)."),
-        Column("method", "text", "get, post, put, delete or patch (webhook)."),
+        *ACTION_COLUMNS,
     ),
     sample={
         "actions": [

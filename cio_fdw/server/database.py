@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.ddl import comment_commands
 from cio_fdw.secret import Secret
 from cio_fdw.server.errors import ServerError
 
@@ -45,6 +47,7 @@ def set_up(conninfo: str, server_options: Mapping[str, str], key: Secret) -> Non
             _server(cursor, server_options)
             _mapping(cursor, key)
             _tables(cursor)
+            _comments(cursor)
     except psycopg.Error as error:
         # Only the server's own message: the full text of an error may quote the statement, and with it the key.
         hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
@@ -93,13 +96,25 @@ def _tables(cursor: psycopg.Cursor[Any]) -> None:
         "select relname from pg_class where relnamespace = %s::regnamespace and relkind in ('f', 'r', 'v', 'm', 'p')",
         [SCHEMA],
     )
-    present = [sql.Identifier(row[0]) for row in cursor.fetchall()]
+    present = [sql.Identifier(row[0]) for row in cursor.fetchall() if row[0] in ENDPOINTS]
     clause = sql.SQL("except ({})").format(sql.SQL(", ").join(present)) if present else sql.SQL("")
     cursor.execute(
         sql.SQL("import foreign schema {} {} from server {} into {}").format(
             schema, clause, sql.Identifier(SERVER), schema
         )
     )
+
+
+def _comments(cursor: psycopg.Cursor[Any]) -> None:
+    """Descriptions of the tables and columns that have none; a user's own stay."""
+    cursor.execute(
+        "select relname from pg_class where relnamespace = %s::regnamespace and relkind = 'f' "
+        "and obj_description(oid, 'pg_class') is null",
+        [SCHEMA],
+    )
+    for (name,) in cursor.fetchall():
+        for command in comment_commands(ENDPOINTS[name], SCHEMA) if name in ENDPOINTS else ():
+            cursor.execute(sql.SQL(command))
 
 
 def _pairs(options: Mapping[str, str]) -> list[sql.Composable]:

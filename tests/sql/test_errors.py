@@ -256,3 +256,15 @@ def test_writing_is_refused(db: Connection) -> None:
     ):
         with refused("0A000"):
             db.execute(statement)
+
+
+def test_a_wrong_path_is_an_error_and_not_an_empty_table(db: Connection, sim: Simulator) -> None:
+    with server_option(db, "base_url", f"{sim.url}/api"):
+        for query in (
+            "select id from customerio.campaigns",
+            "select id from customerio.campaigns where id = 1",
+            "select id from customerio.campaign_actions where campaign_id = 1",
+        ):
+            with refused("HV00R") as caught:
+                rows(db, query)
+            assert "base_url" in (caught.value.diag.message_hint or "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import psycopg
 import pytest
 
+from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.client import Simulator
 from tests.sql.helpers import Connection, asked, epoch, params, rows, value
 
@@ -317,3 +320,58 @@ def test_planning_and_explain_ask_nothing(db: Connection, sim: Simulator) -> Non
     db.execute("explain (verbose) select * from customerio.campaign_actions")
     db.execute("prepare q as select * from customerio.messages")
     assert asked(sim) == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "campaigns",
+        "broadcasts",
+        "newsletters",
+        "transactional_messages",
+        "segments",
+        "collections",
+        "sender_identities",
+    ],
+)
+def test_one_row_by_its_id(db: Connection, sim: Simulator, table: str) -> None:
+    path = ENDPOINTS[table].path
+    id_ = sim.data(table)[0]["id"]
+    assert rows(db, f"select id from customerio.{table} where id = {id_}") == [(id_,)]
+    assert asked(sim) == [f"{path}/{id_}"]
+    sim.reset()
+    assert rows(db, f"select id from customerio.{table} where id = 987654") == []
+    assert asked(sim) == [f"{path}/987654"]
+    sim.reset()
+    assert (id_,) in rows(db, f"select id from customerio.{table} where id + 0 = {id_} or id > 0")
+    assert all(target.partition("?")[0] == path for target in asked(sim))
+
+
+def test_one_message_by_its_id(db: Connection, sim: Simulator) -> None:
+    message = sim.data("messages")[-1]
+    assert rows(db, "select id, raw from customerio.messages where id = %s", [message["id"]]) == [
+        (message["id"], message)
+    ]
+    assert [unquote(target) for target in asked(sim)] == ["/v1/messages/" + message["id"]]
+
+
+def test_a_one_row_read_is_checked_by_the_other_conditions(db: Connection, sim: Simulator) -> None:
+    message = sim.data("messages")[-1]
+    query = "select id from customerio.messages where id = %s and created < to_timestamp(%s)"
+    assert rows(db, query, [message["id"], message["created"]]) == []
+
+
+def test_filters_of_activities(db: Connection, sim: Simulator) -> None:
+    activity = next(row for row in sim.data("activities") if row.get("customer_id"))
+    customer, type_ = activity["customer_id"], activity["type"]
+    found = rows(db, "select id from customerio.activities where customer_id = %s and type = %s", [customer, type_])
+    assert (activity["id"],) in found
+    assert params(asked(sim)[0]) == {"customer_id": customer, "id_type": "id", "type": type_, "limit": "100"}
+    sim.reset()
+    rows(db, "select id from customerio.activities where customer_email = 'x@example.org'")
+    assert "customer_id" not in params(asked(sim)[0])
+
+
+def test_hidden_senders_are_asked_for(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.sender_identities")
+    assert all(params(target)["hidden"] == "true" for target in asked(sim))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cio_fdw.endpoint import CatalogError, Column, Endpoint, Filter, Paging, Parent, Window
+from cio_fdw.endpoint import CatalogError, Column, Endpoint, Filter, OneRow, Paging, Parent, Window
 
 GOOD = Endpoint(
     name="things",
@@ -68,6 +68,7 @@ GOOD = Endpoint(
         ),
         ({"paging": Paging()}, "paging: no page_size"),
         ({"paging": Paging(size_param="limit", page_size=5)}, "paging: max_size is below page_size"),
+        ({"one_row": OneRow("/v1/things", "thing")}, "one_row: its path takes the column id, once"),
         ({"rows_key": "no"}, "sample: no key no"),
     ],
 )

@@ -19,7 +19,7 @@ LAYERS = (
     ("scan",),
     ("native",),
 )
-BESIDE = {"simulator", "server", "cli", "demo", "__main__", "__init__"}
+BESIDE = {"simulator", "server", "cli", "listing", "demo", "__main__", "__init__"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 

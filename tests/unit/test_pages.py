@@ -150,6 +150,19 @@ def test_a_broken_escape_stays_broken(escape: bytes) -> None:
         [json.loads(record) for record in page(b'{"messages": [], "next": "' + escape + b'"}')[0]]
 
 
+def test_the_one_row_of_a_body() -> None:
+    def one(body: bytes) -> list[bytes]:
+        found = parse(MESSAGES, body, row_key="message")
+        assert found.next is None
+        return [bytes(record) for record in found.records]
+
+    assert one(b'{"message": {"id" : "a"}, "next": "x", "messages": []}') == [b'{"id" : "a"}']
+    assert one(b'{"message": null}') == []
+    with pytest.raises(PagingError) as caught:
+        one(b'{"messages": []}')
+    assert caught.value.message == 'the answer for messages has no key "message"'
+
+
 def without_what_postgres_cannot_hold(value: Any) -> Any:
     """The plain way: on decoded text, where json.loads has paired the surrogates."""
     if isinstance(value, str):

@@ -1,0 +1,141 @@
+"""A fake API, host and fetcher around real scans; the worker threads are real."""
+
+from __future__ import annotations
+
+import json
+import select
+import threading
+from typing import Any, Callable, Optional
+from urllib.parse import parse_qs, urlsplit
+
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.errors import Interrupted, Where
+from cio_fdw.lanes import Stop
+from cio_fdw.options import resolve
+from cio_fdw.plan import Plan, plan
+from cio_fdw.quals import Qual
+from cio_fdw.scan import Tools, scan
+from cio_fdw.stats import Stats
+
+NOW_S = 1_767_312_000
+Handler = Callable[[str, dict[str, str]], Any]
+
+
+def in_a_worker() -> bool:
+    return threading.current_thread().name == "cio-lane"
+
+
+class FakeFetcher:
+    """Answers from `handler`, which gives a body or raises; those after the first `quick` take `delay_s`."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.targets: list[str] = []
+        self.most_in_flight = 0
+        self.delay_s = 0.0
+        self.quick = 0
+        self._in_flight = 0
+        self._lock = threading.Lock()
+
+    def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], Any]) -> Any:
+        assert in_a_worker()
+        url = urlsplit(target)
+        assert where.path == url.path
+        with self._lock:
+            self.targets.append(target)
+            self._in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            stop.sleep(self.delay_s if len(self.targets) > self.quick else 0.0)
+            with self._lock:
+                answer = self.handler(url.path, {name: value for name, (value,) in parse_qs(url.query).items()})
+            return decode(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+
+class FakeHost:
+    """Waits with select; `interrupt_after` waits it raises Interrupted."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.interrupt_after: Optional[int] = None
+
+    def wait(self, seconds: float, fd: int = -1) -> bool:
+        assert not in_a_worker()
+        if self.interrupt_after is not None:
+            if self.interrupt_after == 0:
+                raise Interrupted
+            self.interrupt_after -= 1
+            seconds = min(seconds, 0.01)
+        return bool(select.select([fd], [], [], seconds)[0])
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+class World:
+    """A scan's surroundings. `now_s` is the clock of both sides."""
+
+    def __init__(self, handler: Handler, wanted: tuple[str, ...] = ("id",), max_concurrency: int = 3) -> None:
+        self.now_s = float(NOW_S)
+        self.host = FakeHost()
+        self.fetcher = FakeFetcher(handler)
+        self.stats = Stats()
+        self.tools = Tools(
+            self.host, self.fetcher, self.stats, wanted, max_concurrency, clock=self.clock  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def clock(self) -> float:
+        # A worker looks at the clock only to wait for `not_before_s`: the time comes at once.
+        if in_a_worker():
+            self.now_s += 5
+        return self.now_s
+
+    def plan(self, table: str, *quals: tuple[str, str, Any], **options: str) -> Plan:
+        return plan(
+            ENDPOINTS[table], [Qual(*q) for q in quals], resolve(options), now_s=NOW_S, endpoints=ENDPOINTS
+        )  # fmt: skip
+
+    def rows(self, made: Plan) -> list[tuple[Any, ...]]:
+        return [row for batch in scan(made, self.tools) for row in batch]
+
+    @property
+    def targets(self) -> list[str]:
+        return self.fetcher.targets
+
+
+class Messages:
+    """GET /v1/messages as OBSERVED.md has it: bounds inclusive, tokens positional, newest first.
+
+    With `arriving`, that many new messages exist before each answer, created now.
+    """
+
+    def __init__(self, created_s: list[int], arriving: int = 0) -> None:
+        self.rows = [{"id": f"m{i}", "created": second} for i, second in enumerate(created_s)]
+        self.arriving = arriving
+        self.world: Optional[World] = None
+
+    def __call__(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        assert path == "/v1/messages"
+        if self.arriving and self.world:
+            self.world.now_s += 0.4
+            now_s = int(self.world.now_s)
+            self.rows += [{"id": f"m{len(self.rows) + i}", "created": now_s} for i in range(self.arriving)]
+        low_s, high_s = int(params["start_ts"]), int(params.get("end_ts", 10**12))
+        found = [row for row in reversed(self.rows) if low_s <= row["created"] <= high_s]
+        found.sort(key=lambda row: -row["created"])
+        begin, limit = int(params.get("start", "v20:0")[4:]), int(params["limit"])
+        more = begin + limit < len(found)
+        return {"messages": found[begin : begin + limit], "next": f"v20:{begin + limit}" if more else ""}
+
+
+def world_of(messages: Messages, **changes: Any) -> World:
+    world = World(messages, **changes)
+    messages.world = world
+    return world
+
+
+def lane_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "cio-lane"]

@@ -1,0 +1,116 @@
+"""Plans carried out over a fake API: every row exactly once, and no request too many."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cio_fdw.lanes import Stop
+from cio_fdw.scan import scan
+from cio_fdw.windows import DAY_S, FREEZE_LAG_S, US
+from tests.unit.scan_world import NOW_S, Messages, lane_threads, world_of
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert lane_threads() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(NOW_S - 200 * DAY_S, NOW_S) | st.integers(NOW_S - 4, NOW_S), max_size=40),
+    st.integers(1, 9),
+    st.integers(1, 4),
+)
+def test_every_row_comes_exactly_once(created_s: list[int], page_size: int, max_concurrency: int) -> None:
+    world = world_of(Messages(created_s), max_concurrency=max_concurrency)
+    made = world.plan("messages", ("created", ">=", (NOW_S - 190 * DAY_S) * US), page_size=str(page_size))
+    expected = {(f"m{i}",) for i, second in enumerate(created_s) if second >= NOW_S - 190 * DAY_S}
+    assert Counter(world.rows(made)) == Counter(expected)
+    assert world.stats.rows == len(expected)
+    assert world.stats.pages == len(world.targets)
+    assert world.fetcher.most_in_flight <= max_concurrency
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(NOW_S - 10, NOW_S), max_size=25), st.integers(1, 6), st.integers(0, 3), st.integers(1, 4))
+def test_rows_arriving_during_the_scan_disturb_nothing(
+    created_s: list[int], page_size: int, arriving: int, max_concurrency: int
+) -> None:
+    world = world_of(Messages(created_s, arriving), max_concurrency=max_concurrency)
+    made = world.plan("messages", ("created", ">=", (NOW_S - 60) * US), page_size=str(page_size))
+    seen = Counter(world.rows(made))
+    assert set(seen.values()) <= {1}
+    assert {(f"m{i}",) for i in range(len(created_s))} <= set(seen)
+
+
+def test_a_tail_with_more_pages_is_asked_again_when_it_is_frozen() -> None:
+    world = world_of(Messages([NOW_S, NOW_S, NOW_S]), max_concurrency=1)
+    assert world.rows(world.plan("messages", ("created", ">=", NOW_S * US), page_size="2")) == [
+        ("m2",), ("m1",), ("m0",)
+    ]  # fmt: skip
+    assert world.targets == [
+        f"/v1/messages?start_ts={NOW_S}&limit=2",
+        f"/v1/messages?start_ts={NOW_S}&limit=2&end_ts={NOW_S + 5}",
+        f"/v1/messages?start_ts={NOW_S}&limit=2&end_ts={NOW_S + 5}&start=v20%3A2",
+    ]
+
+
+def test_a_frozen_tail_is_not_asked_for_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(Messages([NOW_S] * 3), max_concurrency=1)
+    waits_s: list[float] = []
+    monkeypatch.setattr(Stop, "sleep", lambda _stop, seconds: waits_s.append(seconds))
+    tools = replace(world.tools, clock=lambda: float(NOW_S))
+    made = world.plan("messages", ("created", ">=", NOW_S * US), page_size="2")
+    assert list(scan(made, tools)) == [[("m2",), ("m1",)], [("m0",)]]
+    # Both requests of the frozen range, as this clock stands still; the first page waits for nothing.
+    assert [wait_s for wait_s in waits_s if wait_s] == [FREEZE_LAG_S, FREEZE_LAG_S]
+
+
+def test_nothing_is_sent_before_the_first_batch_is_asked_for() -> None:
+    world = world_of(Messages([NOW_S - 9]))
+    batches = scan(world.plan("messages"), world.tools)
+    time.sleep(0.02)
+    assert world.targets == []
+    batches.close()  # type: ignore[attr-defined]
+    assert world.targets == []
+
+
+def test_a_limit_costs_one_request() -> None:
+    world = world_of(Messages([NOW_S - 9] * 50))
+    made = world.plan("messages", ("created", ">=", (NOW_S - 60) * US), page_size="5")
+    batches = scan(made, world.tools)
+    assert len(next(batches)) == 5
+    batches.close()  # type: ignore[attr-defined]
+    assert len(world.targets) == 1
+
+
+def test_the_width_grows_with_the_appetite_up_to_the_limit() -> None:
+    world = world_of(Messages(list(range(NOW_S - 3 * 365 * DAY_S, NOW_S - DAY_S, DAY_S))), max_concurrency=3)
+    world.fetcher.delay_s = 0.01
+    made = world.plan("messages", ("created", ">=", (NOW_S - 3 * 365 * DAY_S) * US), page_size="40")
+    assert len(made.chains) == 8
+    batches = scan(made, world.tools)
+    next(batches)
+    assert world.fetcher.most_in_flight == 1
+    assert sum(len(batch) for batch in batches) == 3 * 365 - 1 - 40
+    assert world.fetcher.most_in_flight == 3
+
+
+def test_empty_pages_give_no_batch() -> None:
+    world = world_of(Messages([]))
+    assert list(scan(world.plan("messages"), world.tools)) == []
+    assert len(world.targets) == 3
+
+
+def test_a_plan_without_requests_gives_no_row_and_starts_no_thread() -> None:
+    world = world_of(Messages([NOW_S]))
+    assert world.rows(world.plan("messages", ("id", "=", None))) == []
+    assert world.targets == []
