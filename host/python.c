@@ -6,6 +6,9 @@
 #include "host.h"
 
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
@@ -145,6 +148,19 @@ stop_threads(int code, Datum arg)
 }
 
 /*
+ * share_heap makes worker threads allocate from the heap of the main thread.
+ * glibc gives each thread a heap of its own, which keeps what pages of several
+ * megabytes leave behind. Python allocates under one lock anyway.
+ */
+static void
+share_heap(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
+/*
  * host_start_python makes cio_fdw.native callable. It starts the interpreter
  * once per backend and is cheap afterwards.
  */
@@ -158,6 +174,7 @@ host_start_python(void)
 
 	if (native)
 		return;
+	share_heap();
 	if (Py_IsInitialized())
 		join_interpreter();
 	else

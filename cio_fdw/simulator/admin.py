@@ -146,7 +146,8 @@ class Admin:
     async def _delete(self, request: Request) -> Response:
         name = request.path_params["table"]
         endpoint = self._world.views[name].endpoint
-        texts = request.path_params["key"].split("/")
+        # The last part may hold a slash itself (the name of a snippet).
+        texts = request.path_params["key"].split("/", len(endpoint.key) - 1)
         key = tuple(parse_value(part, type_of(endpoint, part), text) for part, text in zip(endpoint.key, texts))
         if not self._world.delete(name, key):
             return problem(404, f"{name} has no row with that key")

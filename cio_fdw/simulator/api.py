@@ -87,18 +87,17 @@ def list_rows(view: View, request: Request) -> Response:
     """One page of a list. Raises BadRequestError."""
     query = first_values(request)
     wanted = selected(view.params, query)
-    parent_text = ""
+    parent_key: object = ""
     if view.endpoint.parent is not None and view.parent is not None:
         hole = view.endpoint.parent.column
         parent_key = parse_value(hole, type_of(view.endpoint, hole), request.path_params[hole])
         if view.parent.get((parent_key,)) is None:
             return not_found()
-        parent_text = str(parent_key)
         wanted = (*(pair for pair in wanted if pair[0] != hole), (hole, parent_key))
     selection = _in_window(view, query, wanted)
     if view.endpoint.paging is None:
-        return json_answer(_page(view, selection.rows(0, selection.total), None))
-    return _paged(view, query, selection, parent_text)
+        return json_answer(_page(view, selection.rows(0, selection.total), None, parent_key))
+    return _paged(view, query, selection, parent_key)
 
 
 def first_values(request: Request) -> Query:
@@ -138,7 +137,8 @@ def _integer(query: Query, name: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def _paged(view: View, query: Query, selection: Selection, parent: str) -> Response:
+def _paged(view: View, query: Query, selection: Selection, parent_key: object) -> Response:
+    parent = str(parent_key)
     paging, behaviour = view.endpoint.paging, view.behaviour
     if paging is None:
         raise ValueError(f"{view.endpoint.name} does not page")
@@ -153,16 +153,24 @@ def _paged(view: View, query: Query, selection: Selection, parent: str) -> Respo
         raise BadRequestError(f"invalid {paging.param}")
     if offset >= selection.total and behaviour.past_end == "restart":
         offset = 0
+    if behaviour.foreign_is_empty and parent_key not in view.minted.get(token, {parent_key}):
+        offset = selection.total
     rows = selection.rows(offset, size)
     end = offset + len(rows)
     more = end < selection.total or (behaviour.next_on_last and bool(rows))
-    return json_answer(_page(view, rows, encode(behaviour.cursor, end, parent) if more else ""))
+    following = encode(behaviour.cursor, end, parent) if more else ""
+    if behaviour.foreign_is_empty and following:
+        view.minted.setdefault(following, set()).add(parent_key)
+    return json_answer(_page(view, rows, following, parent_key))
 
 
-def _page(view: View, rows: list[bytes], following: object) -> bytes:
+def _page(view: View, rows: list[bytes], following: object, parent_key: object) -> bytes:
     """The envelope around the rows; `following` is the next token, "" on the last page, None without paging."""
     listed = b"null" if not rows and view.behaviour.null_when_empty else b"[%s]" % b",".join(rows)
     head = b'{"%s":%s' % (view.endpoint.rows_key.encode(), listed)
+    if view.behaviour.beside is not None:
+        more = view.behaviour.beside([orjson.loads(row) for row in rows], parent_key)
+        head = b"%s,%s" % (head, orjson.dumps(more)[1:-1])
     if view.endpoint.paging is None or (not following and view.behaviour.end == "absent"):
         return head + b"}"
     return b'%s,"%s":%s}' % (head, view.endpoint.paging.next_key.encode(), orjson.dumps(following))

@@ -44,6 +44,10 @@ class Derived:
     known: frozenset[str] = frozenset()
     default: Optional[object] = None
     """The value that selects when the parameter is absent; None selects every row."""
+    kind_param: str = ""
+    """A parameter that says what kind of value is meant; the rows' values are then pairs of kind and value."""
+    kinds: tuple[str, ...] = ()
+    """The kinds it may name; the first is meant when it is absent."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class Behaviour:
     """Rows per page when the size parameter is absent; 0 takes the catalog's page_size."""
     window_months: int = 0
     """Calendar months that a time window is silently narrowed to; 0 does not narrow."""
+    foreign_is_empty: bool = False
+    """Whether a token that was handed out for another parent gives an empty page."""
+    beside: Optional[Callable[[list[Row], object], Row]] = None
+    """More keys of the envelope, from the page's rows and the parent's key."""
     one: str = ""
     """Envelope key of the read of one row at path/{key}; empty when there is none."""
     derived: tuple[Derived, ...] = ()
@@ -94,7 +102,42 @@ def metric_names(row: Row) -> frozenset[str]:
     return _metric_sets.setdefault(names, names)
 
 
+def people_of(row: Row) -> frozenset[tuple[str, str]]:
+    """The values of customer_id, by id_type, that select an activity; those of cio_id carry a prefix (NOTES.md)."""
+    known = row.get("customer_identifiers") or {}
+    values = {"id": row.get("customer_id") or known.get("id"), "email": known.get("email")}
+    if known.get("cio_id"):
+        values["cio_id"] = f"cio_{known['cio_id']}"
+    return frozenset((kind, value) for kind, value in values.items() if value)
+
+
+def activity_names(row: Row) -> frozenset[str]:
+    """What `name` may be to select an activity: its name, or an attribute that it changed (app-api.yaml)."""
+    changed = row["data"] if row["type"].endswith("attribute_change") else ()
+    return frozenset((*changed, *filter(None, (row.get("name"),))))
+
+
+def hidden_asked(row: Row) -> frozenset[bool]:
+    """The values of `hidden` that show a sender: true shows all of them, hidden or not."""
+    return frozenset((True,)) if row.get("hidden") else frozenset((True, False))
+
+
+def membership_keys(rows: list[Row], segment_id: object) -> Row:
+    """The keys beside `identifiers`; `ids` has "" for people without an id (NOTES.md), and is null like the rows."""
+    return {"ids": [row.get("id") or "" for row in rows] or None, "segment_id": segment_id}
+
+
 BEHAVIOUR: Mapping[str, Behaviour] = {
+    "activities": Behaviour(
+        cursor="activity:{offset}",
+        default_size=10,
+        derived=(
+            Derived("name", "text", activity_names),
+            Derived("customer_id", "text", people_of, kind_param="id_type", kinds=("id", "email", "cio_id")),
+        ),
+    ),
+    "broadcasts": Behaviour(one="broadcast"),
+    "broadcast_actions": Behaviour(cursor="{offset}:{parent}", end="absent"),
     "campaigns": Behaviour(one="campaign"),
     "campaign_actions": Behaviour(cursor="{offset}:{parent}", end="absent"),
     "messages": Behaviour(
@@ -108,6 +151,22 @@ BEHAVIOUR: Mapping[str, Behaviour] = {
             Derived("metric", "text", metric_names, known=METRICS),
         ),
     ),
+    "collections": Behaviour(null_when_empty=True, one="collection"),
+    "newsletters": Behaviour(next_on_last=True, one="newsletter"),
+    "segments": Behaviour(one="segment"),
+    "segment_membership": Behaviour(
+        cursor="0:{offset}",
+        null_when_empty=True,
+        default_size=1000,
+        foreign_is_empty=True,
+        beside=membership_keys,
+    ),
+    "sender_identities": Behaviour(
+        cursor="sender:{offset}",
+        one="sender_identity",
+        derived=(Derived("hidden", "bool", hidden_asked, default=False),),
+    ),
+    "transactional_messages": Behaviour(one="message"),
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from cio_fdw.endpoint import Endpoint
@@ -33,14 +33,23 @@ class Param:
     value_of: ValueOf
     known: frozenset[str] = frozenset()
     default: Optional[object] = None
+    kind_param: str = ""
+    kinds: tuple[str, ...] = ()
 
-    def wanted(self, text: Optional[str]) -> Optional[object]:
-        """The value that `text` asks for, the default when it is absent. Raises BadRequestError."""
+    def wanted(self, query: Mapping[str, str]) -> Optional[object]:
+        """The value that the query asks for, the default when it does not. Raises BadRequestError."""
+        text = query.get(self.name)
         if text is None:
             return self.default
         if self.known and text not in self.known:
             raise BadRequestError(f"invalid {self.name}")
-        return parse_value(self.name, self.type, text)
+        value = parse_value(self.name, self.type, text)
+        if not self.kind_param:
+            return value
+        kind = query.get(self.kind_param, self.kinds[0])
+        if kind not in self.kinds:
+            raise BadRequestError(f"invalid {self.kind_param}")
+        return kind, value
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class View:
     parent: Optional[Table]
     fixed: Wanted = ()
     """What the entry's own parameters and the defaults select, of a table that it may share."""
+    minted: dict[str, set[object]] = field(default_factory=dict)
+    """The parents for which each token was handed out, where that matters (behaviour.foreign_is_empty)."""
 
 
 class World:
@@ -65,8 +76,12 @@ class World:
         self._tables: dict[str, Table] = {}
         self.views: dict[str, View] = {}
         self.routes: dict[str, View] = {}
-        # Parents first, so that the samples of children find keys; then the plain entry of a path before its variants.
-        for endpoint in sorted(endpoints.values(), key=lambda e: (bool(e.parent), bool(e.fixed_params))):
+        # Parents first, so that the samples of children find keys; then the plain entry of a path before its variants;
+        # then as the rows are given, some of which are made from those before them.
+        places = {name: place for place, name in enumerate(rows)}
+        for endpoint in sorted(
+            endpoints.values(), key=lambda e: (bool(e.parent), bool(e.fixed_params), places.get(e.name, len(places)))
+        ):
             self._add(endpoint, rows)
 
     def delete(self, name: str, key: Key) -> bool:
@@ -113,7 +128,7 @@ class World:
 
 def params_of(endpoint: Endpoint, behaviour: Behaviour) -> tuple[Param, ...]:
     """The filters of the catalog, and those of the behaviour that are no columns."""
-    derived = [Param(d.param, d.type, d.value_of, d.known, d.default) for d in behaviour.derived]
+    derived = [Param(d.param, d.type, d.value_of, d.known, d.default, d.kind_param, d.kinds) for d in behaviour.derived]
     names = {param.name for param in derived}
     for known in endpoint.filters:
         column = endpoint.column(known.column)
@@ -177,7 +192,7 @@ def _key_getter(endpoint: Endpoint) -> Callable[[Row, object], Key]:
 
 def selected(params: tuple[Param, ...], query: Mapping[str, str]) -> Wanted:
     """What a request's parameters select, defaults included. Raises BadRequestError."""
-    pairs = ((param.name, param.wanted(query.get(param.name))) for param in params)
+    pairs = ((param.name, param.wanted(query)) for param in params)
     return tuple((name, value) for name, value in pairs if value is not None)
 
 

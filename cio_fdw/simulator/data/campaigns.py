@@ -10,6 +10,7 @@ from cio_fdw.simulator.behaviour import Row
 from cio_fdw.simulator.data.actions import make_action
 from cio_fdw.simulator.data.content import DATES, EVENTS, PLANS, ZONES
 from cio_fdw.simulator.data.rhythm import DAY_S, HISTORY_DAYS
+from cio_fdw.simulator.data.segments import SEGMENT_IDS
 
 ALWAYS_RUNNING = 3
 """The first campaigns run through the whole history, so that every moment of it has one."""
@@ -72,9 +73,9 @@ def _trigger(rng: random.Random, kind: str) -> Row:
     """The fields of one trigger kind (app-api.yaml, Campaign)."""
     if kind == "webhook":
         return {"webhook_id": rng.randrange(1, 20)}
-    fields: Row = {"filter_segment_ids": [rng.randrange(1, 60)] if rng.random() < 0.3 else []}
+    fields: Row = {"filter_segment_ids": [_segment_id(rng)] if rng.random() < 0.3 else []}
     if kind == "segment":
-        fields["trigger_segment_ids"] = [rng.randrange(1, 60)]
+        fields["trigger_segment_ids"] = [_segment_id(rng)]
     elif kind == "event":
         fields["event_name"] = rng.choice(EVENTS)
     elif kind == "date":
@@ -89,6 +90,11 @@ def _trigger(rng: random.Random, kind: str) -> Row:
     elif kind in ("object", "relationship"):
         fields.update(_object_trigger(rng, kind))
     return fields
+
+
+def _segment_id(rng: random.Random) -> int:
+    """One of the segments; the first ones serve more campaigns."""
+    return SEGMENT_IDS[rng.randrange(1, 60) % len(SEGMENT_IDS)]
 
 
 def _object_trigger(rng: random.Random, kind: str) -> Row:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Optional
 from cio_fdw.simulator.behaviour import Row
 from cio_fdw.simulator.data.campaigns import CampaignData
 from cio_fdw.simulator.data.content import DOMAIN, NEWSLETTERS, TRANSACTIONAL
+from cio_fdw.simulator.data.newsletters import channel_of, variants_of
 from cio_fdw.simulator.data.outcomes import Metrics, outcome, without_future
 from cio_fdw.simulator.data.people import Person, make_people, pick
 from cio_fdw.simulator.data.rhythm import blast_starts, blast_time, everyday_times
@@ -43,9 +44,9 @@ class Source(NamedTuple):
 class Sender:
     """Makes messages: of the history while the simulator starts, and new ones while it runs."""
 
-    def __init__(self, rng: random.Random, campaigns: list[CampaignData], expected: int) -> None:
+    def __init__(self, rng: random.Random, campaigns: list[CampaignData], expected: int, now_s: int) -> None:
         self._rng = rng
-        self._people = make_people(rng, max(20, int(expected * PEOPLE_PER_MESSAGE)))
+        self.people = make_people(rng, max(20, int(expected * PEOPLE_PER_MESSAGE)))
         self._campaigns = [(campaign, _sources(campaign)) for campaign in campaigns]
         # A few campaigns send most of the messages.
         self._weights = list(accumulate(1 / (1 + number) ** 0.8 for number in range(len(campaigns))))
@@ -54,10 +55,12 @@ class Sender:
             for number, (channel, subject, _share) in enumerate(TRANSACTIONAL, start=1)
         ]
         self._shares = list(accumulate(share for *_, share in TRANSACTIONAL))
+        self.blasts_s = blast_starts(rng, now_s)
+        """When each newsletter went out, in the order of their ids."""
 
     def history(self, count: int, now_s: int) -> Iterator[Row]:
         """`count` messages of the months before `now_s`, in no order of time."""
-        starts = blast_starts(self._rng, now_s)
+        starts = self.blasts_s
         in_blasts = int(count * NEWSLETTER_SHARE) if starts else 0
         newsletters = [_newsletter(number) for number in range(1, len(starts) + 1)]
         for _ in range(in_blasts):
@@ -124,9 +127,9 @@ class Sender:
         return self._transactional[bisect(self._shares, rng.random() * self._shares[-1])]
 
     def _recipient(self, channel: str) -> tuple[Person, str]:
-        person = pick(self._rng, self._people)
+        person = pick(self._rng, self.people)
         while channel == "email" and not person.email:
-            person = pick(self._rng, self._people)
+            person = pick(self._rng, self.people)
         if channel == "email":
             return person, person.email or ""
         if channel in ("twilio", "whatsapp"):
@@ -165,10 +168,10 @@ def _sources(campaign: CampaignData) -> list[Source]:
 
 
 def _newsletter(number: int) -> list[Source]:
-    """The variants of one newsletter; every third one is an A/B test, every tenth a push."""
+    """The variants of one newsletter."""
     _name, subject = NEWSLETTERS[number % len(NEWSLETTERS)]
-    channel = "push" if number % 10 == 7 else "email"
+    channel = channel_of(number)
     return [
         Source(channel, text, 200_000 + number * 2 + variant, newsletter_id=number, content_id=number * 2 + variant)
-        for variant, text in enumerate((subject, f"{{name}}: {subject}")[: 2 if number % 3 == 0 else 1])
+        for variant, text in enumerate((subject, f"{{name}}: {subject}")[: variants_of(number)])
     ]
