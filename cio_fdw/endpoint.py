@@ -79,7 +79,7 @@ class Window:
     max_days: int
     """The widest range one request may ask for without being cut."""
     kept_days: int
-    """How far back the API keeps rows; what is read when the statement gives no lower bound."""
+    """How far back the API keeps rows."""
 
 
 @dataclass(frozen=True)

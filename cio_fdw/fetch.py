@@ -186,11 +186,10 @@ def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> 
         return RateLimitedError(where, status=status, retry_after_s=_retry_after_s(answer))
     if status == 408 or status >= 500:
         return ServerError(where, status=status)
-    if status in (400, 422):
-        return RequestError(where, status=status, reason=_detail(answer.body, key))
-    if status == 404:
-        # The API says which object is not there; a path that it does not know gets plain text (OBSERVED.md).
-        return NotFoundError(where, status=status, reason=_detail(answer.body, key))
+    if status in (400, 404, 422):
+        # Of a 404 too: the API says which object is not there, an unknown path gets plain text (OBSERVED.md).
+        kind = NotFoundError if status == 404 else RequestError
+        return kind(where, status=status, reason=_detail(answer.body, key))
     if 300 <= status < 400:
         return RedirectError(where, status=status)
     kinds: dict[int, type[RequestError]] = {401: UnauthorizedError, 403: ForbiddenError}

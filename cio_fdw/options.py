@@ -120,7 +120,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "anchor_date", (SERVER,), "timestamp", None,
-        "Earliest time to read when a statement gives no lower bound; default: all that the API keeps.", _instant,
+        "Earliest time that time-ranged tables show; default: all that the API keeps.", _instant,
     ),
     Option(
         "requests_per_second", (SERVER,), "integer", "10", "Most requests in any one second.", _number(1, 1000),

@@ -21,6 +21,9 @@ from cio_fdw.options import Settings
 from cio_fdw.quals import UNKNOWN, Qual
 from cio_fdw.windows import Bound, Range, Windows, covering_range, split
 
+MAX_ID = 2**53
+"""The API's ids are JSON numbers: none is larger, and it refuses what does not fit its own type."""
+
 MAX_COMBINATIONS = 50
 """Most chains that IN lists may multiply to; beyond it a list is left to PostgreSQL."""
 
@@ -155,7 +158,7 @@ def _plan_children(
 
 def _fills_a_path(value: Any) -> bool:
     """False for what no object, hence no row, has: the API's ids are positive, and fill one step of a path."""
-    return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
+    return 0 < value <= MAX_ID if isinstance(value, int) else value not in ("", ".", "..")
 
 
 def allowed_values(quals: Sequence[Qual], column: str) -> Optional[tuple[Any, ...]]:
@@ -241,7 +244,7 @@ def _is_pushable(filter_: Filter, value: Any) -> bool:
         return False
     if filter_.known:
         return value in filter_.known
-    return value > 0 if isinstance(value, int) else value != ""
+    return 0 < value <= MAX_ID if isinstance(value, int) else value != ""
 
 
 def _requests(endpoint: Endpoint, windows: Windows, pushed: Pushed, settings: Settings) -> float:
@@ -301,4 +304,4 @@ def _notices(endpoint: Endpoint, windows: Windows, settings: Settings) -> tuple[
     day = datetime.fromtimestamp(windows.missing_before_s, timezone.utc).date().isoformat()
     if windows.missing_before_s == settings.anchor_s:
         return (f"{endpoint.name}: rows created before {day} are not read, as the option anchor_date says",)
-    return (f"{endpoint.name}: Customer.io keeps about 6 months; rows created before {day} may be missing",)
+    return (f"{endpoint.name}: Customer.io keeps about 6 months; rows created before {day} are not there",)

@@ -3,9 +3,12 @@
     for batch in scan(plan, tools): …       # batch: list of tuples of the wanted columns
 
 Up to `max_concurrency` requests are under way at once, but no more than the reader's appetite allows:
-the first page is asked for alone, and pages ahead only once earlier ones were read. So `LIMIT 5` costs
-one request, and a full scan reaches full width after three. At most twice `max_concurrency` pages are
-held. However the scan ends, its threads and sockets have ended when it returns.
+the first page is asked for alone, and more at once only when earlier ones were read. So `LIMIT 5` costs
+one request, and a full scan reaches full width after two. At most `max_concurrency` pages are held.
+
+None is under way while the reader has the rows: PostgreSQL then holds Python's lock, worker threads stand
+still, and a cursor left open would run requests into their timeouts. However the scan ends, its threads
+and sockets have ended when it returns.
 
 Raises what fetching, paging and converting raise; a scan never ends early in silence.
 """
@@ -80,12 +83,12 @@ class _Run:
     """One pass over a plan. `_read` counts the pages that the reader has dealt with."""
 
     def __init__(self, plan: Plan, tools: Tools) -> None:
-        self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._plan = plan
         self._tools = tools
         self._read = 0
         self._parent_ids: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
+        self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
@@ -94,7 +97,7 @@ class _Run:
         while self._pending or self.lanes.in_flight:
             # Now the reader waits: at least one request must be under way.
             self._submit(2 ** min(self._read, MAX_DOUBLINGS))
-            for done in self._finished():
+            for done in self._all_finished():
                 yield from self._take(done)
                 self._read += 1
 
@@ -104,18 +107,18 @@ class _Run:
             walk = self._pending.popleft()
             self.lanes.submit(walk, partial(_fetch, self._tools, walk))
 
-    def _finished(self) -> list[Done[Page]]:
-        """At least one finished request, waited for as long as it takes."""
-        while True:
-            done = self.lanes.collect()
-            if done:
-                return done
+    def _all_finished(self) -> list[Done[Page]]:
+        """The requests under way, once all have finished, in that order; waits as long as it takes."""
+        done = self.lanes.collect()
+        while self.lanes.in_flight and not any(one.error and not _is_gone(one) for one in done):
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
+            done += self.lanes.collect()
+        return done
 
     def _take(self, done: Done[Page]) -> Iterator[list[Row]]:
         """The rows of one answer, in batches; queues what follows from it."""
         walk: Walk = done.tag
-        if isinstance(done.error, NotFoundError) and done.error.reason and walk.chain.may_be_missing:
+        if _is_gone(done):
             return
         if done.error is not None:
             raise done.error
@@ -131,8 +134,6 @@ class _Run:
         if self._is_parent(walk):
             self._pending.extend(self._children(walk, page))
             return
-        # While these rows are converted and read, the next requests may already be under way.
-        self._submit(self._read)
         yield from self._batches(walk, page)
 
     def _is_parent(self, walk: Walk) -> bool:
@@ -161,6 +162,12 @@ class _Run:
         self._tools.stats.add(pages=1, rows=len(records))
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)
+
+
+def _is_gone(done: Done[Page]) -> bool:
+    """Whether the API says that what this walk asks for is not there, and that means no rows."""
+    walk: Walk = done.tag
+    return isinstance(done.error, NotFoundError) and bool(done.error.reason) and walk.chain.may_be_missing
 
 
 def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:

@@ -24,9 +24,6 @@ US = 1_000_000
 FREEZE_LAG_S = 2
 """A frozen range ends this long before now: one second that must have elapsed, one for clock skew."""
 
-EARLIEST_S = 1_262_304_000
-"""2010-01-01, before the service existed; nothing older is asked for."""
-
 Bound = Union[int, Unknown, None]
 
 
@@ -77,26 +74,30 @@ def covering_range(quals: Sequence[Qual], column: str) -> Range:
 
 
 def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int]) -> Windows:
-    """The ranges to ask for `wanted`. `anchor_s`: earliest second when there is no lower bound."""
+    """The ranges to ask for `wanted`. `anchor_s`: earliest second of the table, when later than what is kept.
+
+    A lower bound before that adds nothing: a condition must never bring rows that the table without it lacks.
+    """
     if wanted.empty:
         return Windows((), None, 0)
     kept_from_s = now_s - window.kept_days * DAY_S
     frozen_end_s = now_s - FREEZE_LAG_S
     if wanted.low_s is UNKNOWN or wanted.high_s is UNKNOWN:
         return _unknown(window, wanted, kept_from_s, frozen_end_s)
-    low_s = max(kept_from_s, anchor_s or 0) if wanted.low_s is None else max(wanted.low_s, EARLIEST_S)
+    first_s = max(kept_from_s, anchor_s or 0)
+    low_s = first_s if wanted.low_s is None else max(wanted.low_s, first_s)
     high_s = wanted.high_s
     end_s = frozen_end_s if high_s is None else min(high_s, frozen_end_s)
     tail: Optional[tuple[Bound, Bound]] = None
     if high_s is None or high_s > frozen_end_s:
         tail_low_s = max(low_s, frozen_end_s + 1)
         tail = (tail_low_s, high_s) if high_s is None or tail_low_s <= high_s else None
-    asks_older = low_s < kept_from_s if wanted.low_s is not None else high_s is not None and high_s < low_s
+    asks_older = (wanted.low_s is not None and wanted.low_s < first_s) or (high_s is not None and high_s < first_s)
     return Windows(
         frozen=tuple(_parts(low_s, end_s, window.max_days * DAY_S)),
         tail=tail,
         days=max(end_s - low_s, 0) / DAY_S,
-        missing_before_s=(kept_from_s if wanted.low_s is not None else low_s) if asks_older else None,
+        missing_before_s=first_s if asks_older else None,
     )
 
 

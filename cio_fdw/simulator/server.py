@@ -125,7 +125,7 @@ def build(settings: Settings) -> tuple[World, Sender]:
 def bind(host: str, port: int) -> socket.socket:
     """A socket that listens at the address. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

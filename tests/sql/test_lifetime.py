@@ -213,3 +213,13 @@ def test_a_failed_scan_leaks_no_threads_or_sockets(db: Connection, sim: Simulato
                 rows(db, "select id from customerio.campaign_actions")
     assert threads(db) == 1
     assert sockets(db) <= before + 3
+
+
+def test_a_reader_that_takes_its_time_runs_into_no_timeout(db: Connection, sim: Simulator) -> None:
+    with server_option(db, "timeout", "0.5"), server_option(db, "max_retries", "0"), db.transaction():
+        db.execute("declare c cursor for select id from customerio.messages")
+        found = 0
+        while batch := rows(db, "fetch 900 from c"):
+            found += len(batch)
+            time.sleep(0.7)
+    assert found == value(db, "select count(*) from customerio.messages")

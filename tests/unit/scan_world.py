@@ -34,7 +34,7 @@ class FakeFetcher:
         self.most_in_flight = 0
         self.delay_s = 0.0
         self.quick = 0
-        self._in_flight = 0
+        self.in_flight = 0
         self._lock = threading.Lock()
 
     def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], Any]) -> Any:
@@ -43,8 +43,8 @@ class FakeFetcher:
         assert where.path == url.path
         with self._lock:
             self.targets.append(target)
-            self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             stop.sleep(self.delay_s if len(self.targets) > self.quick else 0.0)
             with self._lock:
@@ -52,7 +52,7 @@ class FakeFetcher:
             return decode(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         finally:
             with self._lock:
-                self._in_flight -= 1
+                self.in_flight -= 1
 
 
 class FakeHost:

@@ -27,12 +27,12 @@ def test_a_list() -> None:
 
 
 def test_windows() -> None:
-    assert explained("messages", ("campaign_id", "=", 7), ("created", ">=", (NOW_S - 200 * DAY_S) * US)) == [
+    assert explained("messages", ("campaign_id", "=", 7), ("created", ">=", (NOW_S - 184 * DAY_S) * US)) == [
         (
             "API Request",
             (
-                f"GET /v1/messages?campaign_id=7&start_ts={NOW_S - 100 * DAY_S - 1}&end_ts={NOW_S - 2}&limit=1000",
-                f"GET /v1/messages?campaign_id=7&start_ts={NOW_S - 200 * DAY_S}&end_ts={NOW_S - 100 * DAY_S - 2}"
+                f"GET /v1/messages?campaign_id=7&start_ts={NOW_S - 92 * DAY_S - 1}&end_ts={NOW_S - 2}&limit=1000",
+                f"GET /v1/messages?campaign_id=7&start_ts={NOW_S - 184 * DAY_S}&end_ts={NOW_S - 92 * DAY_S - 2}"
                 "&limit=1000",
                 f"GET /v1/messages?campaign_id=7&start_ts={NOW_S - 1}&limit=1000",
             ),

@@ -196,12 +196,12 @@ KEPT = "2025-07-02"
         (
             [("created", ">=", (NOW_S - 300 * DAY_S) * US)],
             {},
-            (f"messages: Customer.io keeps about 6 months; rows created before {KEPT} may be missing",),
+            (f"messages: Customer.io keeps about 6 months; rows created before {KEPT} are not there",),
         ),
         (
             [("created", "<", (NOW_S - 300 * DAY_S) * US)],
             {},
-            (f"messages: Customer.io keeps about 6 months; rows created before {KEPT} may be missing",),
+            (f"messages: Customer.io keeps about 6 months; rows created before {KEPT} are not there",),
         ),
         (
             [("created", "<", (NOW_S - 30 * DAY_S) * US)],
