@@ -147,16 +147,20 @@ stop_threads(int code, Datum arg)
 	Py_XDECREF(result);
 }
 
+/* From this size on, malloc gives memory back to the system when it is freed. */
+#define LARGE_BYTES (128 * 1024)
+
 /*
- * share_heap makes worker threads allocate from the heap of the main thread.
- * glibc gives each thread a heap of its own, which keeps what pages of several
- * megabytes leave behind. Python allocates under one lock anyway.
+ * limit_heap keeps the bodies of answers from fragmenting the heap. glibc gives
+ * each thread a heap of its own, and once a large block was freed takes later
+ * ones from the heap too. Python allocates under one lock anyway.
  */
 static void
-share_heap(void)
+limit_heap(void)
 {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 #endif
 }
 
@@ -174,7 +178,7 @@ host_start_python(void)
 
 	if (native)
 		return;
-	share_heap();
+	limit_heap();
 	if (Py_IsInitialized())
 		join_interpreter();
 	else
