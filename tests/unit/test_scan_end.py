@@ -63,15 +63,16 @@ def test_a_child_that_is_gone_is_a_parent_without_rows() -> None:
     assert world.rows(world.plan("campaign_actions", ("campaign_id", "=", 3))) == []
 
 
-def test_rows_read_by_id() -> None:
+def test_a_row_read_by_id() -> None:
     def api(path: str, _params: dict[str, str]) -> Any:
-        if path == "/v1/messages/gone":
-            raise NotFoundError(Where("messages", path), status=404, reason="not found")
-        return {"message": {"id": path.rsplit("/", 1)[1]}}
+        if path == "/v1/campaigns/404":
+            raise NotFoundError(Where("campaigns", path), status=404, reason="not found")
+        return {"campaign": {"id": int(path.rsplit("/", 1)[1])}}
 
     world = World(api)
-    assert sorted(world.rows(world.plan("messages", ("id", "in", ("a", "gone", "b"))))) == [("a",), ("b",)]
-    assert len(world.targets) == 3
+    assert world.rows(world.plan("campaigns", ("id", "=", 7))) == [(7,)]
+    assert world.rows(world.plan("campaigns", ("id", "=", 404))) == []
+    assert world.targets == ["/v1/campaigns/7", "/v1/campaigns/404"]
 
 
 def test_a_list_that_moves_gives_each_row_once_and_every_row_without_a_key() -> None:
