@@ -65,8 +65,25 @@ class Filter:
     """Values the API documents; another value is not pushed, as the API might refuse it."""
     also: tuple[tuple[str, str], ...] = ()
     """Parameters that go with it (id_type beside customer_id)."""
+    prefix: str = ""
+    """Put before the value, unless it is there already."""
+    may_be_refused: bool = False
+    """Some workspaces answer 400 or 404 to it. Then the list is read without it."""
     selectivity: float = 0.1
     """Fraction of the rows that one value is expected to select; for estimates only."""
+
+
+@dataclass(frozen=True)
+class Presence:
+    """`param` takes the name of one of `columns`, and selects the rows where that is not null.
+
+    Pushed only when the server option trust_metric_filter is on, as the API does not say what it means exactly.
+    """
+
+    param: str
+    columns: tuple[str, ...]
+    """Rarest first: the API takes one."""
+    selectivity: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,9 @@ class OneRow:
 
     path: str
     row_key: str
+    confirmed: bool = False
+    """The read also finds what the list lacks (drafts, older rows), so it only tells the row's time: what is
+    returned comes from the list, asked for that second of the window's column."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,7 @@ class Endpoint:
     sample: dict[str, Any] = field(repr=False, hash=False)
     paging: Optional[Paging] = None
     filters: tuple[Filter, ...] = ()
+    presence: Optional[Presence] = None
     window: Optional[Window] = None
     parent: Optional[Parent] = None
     one_row: Optional[OneRow] = None
@@ -178,8 +199,8 @@ def _key_complaints(columns: tuple[Column, ...]) -> Iterator[str]:
 
 def _reference_complaints(endpoint: Endpoint) -> Iterator[str]:
     needed = {*endpoint.key, *(filter_.column for filter_ in endpoint.filters)}
-    if endpoint.window:
-        needed.add(endpoint.window.column)
+    needed |= {endpoint.window.column} if endpoint.window else set()
+    needed |= set(endpoint.presence.columns) if endpoint.presence else set()
     filled = {endpoint.parent.column} if endpoint.parent else set()
     for name in sorted(needed | filled):
         if endpoint.column(name) is None:
@@ -191,10 +212,18 @@ def _reference_complaints(endpoint: Endpoint) -> Iterator[str]:
         yield "paging: no page_size"
     if paging and paging.size_param and paging.max_size < paging.page_size:
         yield "paging: max_size is below page_size"
-    one_row = endpoint.one_row
-    if one_row and (one_row.path.count("{id}") != 1 or endpoint.column("id") is None):
-        yield "one_row: its path takes the column id, once"
+    yield from _read_complaints(endpoint)
     if endpoint.incremental not in INCREMENTAL or (endpoint.incremental == "window") != bool(endpoint.window):
         yield f"incremental {endpoint.incremental!r} does not go with window"
     if endpoint.rows_key not in endpoint.sample:
         yield f"sample: no key {endpoint.rows_key}"
+
+
+def _read_complaints(endpoint: Endpoint) -> Iterator[str]:
+    one_row = endpoint.one_row
+    if one_row and (one_row.path.count("{id}") != 1 or endpoint.column("id") is None):
+        yield "one_row: its path takes the column id, once"
+    if one_row and one_row.confirmed and not endpoint.window:
+        yield "one_row: only a list with a window can confirm it"
+    if endpoint.window and any(filter_.may_be_refused for filter_ in endpoint.filters):
+        yield "filters: one that may be refused cannot go with a window"

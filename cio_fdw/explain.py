@@ -1,7 +1,7 @@
 """What EXPLAIN prints of a foreign scan: what will be asked, and, after a run, what was.
 
-    before(plan)  -> [("API Request", ("GET /v1/messages?start_ts=…&end_ts=…&limit=1000",), ""), …]
-    after(stats)  -> [("API Requests Sent", 3, ""), ("API Throttled", 0.12, "s"), …]
+    before(plan, 1.0)  -> [("API Request", ("GET /v1/messages?start_ts=…&end_ts=…&limit=1000",), ""), …]
+    after(stats)       -> [("API Requests Sent", 3, ""), ("API Throttled", 0.12, "s"), …]
 
 Each property is (label, value, unit). Values come from the statement's own literals and from counters;
 the key is in neither.
@@ -21,7 +21,8 @@ SHOWN_REQUESTS = 5
 """More first requests than this are counted, not listed."""
 
 
-def before(plan: Plan) -> list[Property]:
+def before(plan: Plan, requests: float) -> list[Property]:
+    """What will be asked; `requests` is how many are expected in one run."""
     properties: list[Property] = [("API Request", tuple(_requests(plan)), "")]
     if not plan.chains and not plan.parents:
         return properties
@@ -29,7 +30,7 @@ def before(plan: Plan) -> list[Property]:
         properties.append(("API Windows", plan.windows, ""))
     if plan.endpoint.parent and not plan.parents:
         properties.append(("API Parents", len(plan.chains), ""))
-    properties.append(("API Requests Estimated", max(round(plan.requests), 1), ""))
+    properties.append(("API Requests Estimated", max(round(requests), 1), ""))
     return properties
 
 
@@ -38,7 +39,10 @@ def _requests(plan: Plan) -> Iterator[str]:
     if plan.parents:
         for chain in plan.parents.chains:
             yield f"GET {chain.first.target}"
-        yield f"GET {plan.endpoint.path} for each row of {plan.parents.endpoint.name}"
+        if plan.endpoint.parent:
+            yield f"GET {plan.endpoint.path} for each row of {plan.parents.endpoint.name}"
+        else:
+            yield f"GET {plan.endpoint.path} for the second of {plan.names} that it tells"
     elif not plan.chains:
         yield "none, as no row can match"
     for chain in plan.chains[:SHOWN_REQUESTS]:

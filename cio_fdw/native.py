@@ -3,14 +3,16 @@
     start(host)                                   once per backend; host has wait and notice
     validate(scope, options, privileged)          CREATE and ALTER of servers, mappings, tables
     import_schema(server, schema, mode, tables, options) -> tuple of commands
-    estimate(table, quals, wanted)                -> (rows, width, startup cost, total cost)
-    explain(table, quals)                         -> list of (label, value, unit), nothing is sent
+    estimate(table, quals, wanted, total, kept)   -> Estimate, for the planner
+    explain(table, quals, limit, requests)        -> list of (label, value, unit), nothing is sent
     open_scan(table, mapping, wanted)             -> Scan
+    open_sample(table, mapping, wanted)           -> Sample, for ANALYZE
     describe(error)                               -> (sqlstate, message, detail, hint, detail for the log)
     stop_all()                                    the backend exits
 
 `table` is (relname, server, server options, table options, column names, column types); `quals` are
-(column, operator, value) as in `quals`. All run on the backend's main thread.
+(column, operator, value) as in `quals`, or ("", "or", branches), a branch
+being quals. All run on the backend's main thread.
 """
 
 from __future__ import annotations
@@ -30,16 +32,17 @@ from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyErr
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import stop_all
 from cio_fdw.options import Settings
-from cio_fdw.plan import Plan, plan
-from cio_fdw.quals import UNKNOWN, Qual
+from cio_fdw.plan import Ask, Known, Plan, plan
+from cio_fdw.quals import UNKNOWN, condition
+from cio_fdw.sample import Sample
 from cio_fdw.scan import Host, Tools, scan
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
 from cio_fdw.transport import Transport
 
 __all__ = [
-    "UNKNOWN", "Interrupted", "Scan", "describe", "estimate", "explain", "import_schema", "open_scan", "start",
-    "stop_all", "validate",
+    "UNKNOWN", "Interrupted", "Scan", "describe", "estimate", "explain", "import_schema", "open_sample", "open_scan",
+    "start", "stop_all", "validate",
 ]  # fmt: skip
 
 REQUEST_COST = 100.0
@@ -117,64 +120,111 @@ def import_schema(
     return ddl.import_commands(ENDPOINTS, server, remote_schema, mode, tables)
 
 
+class Estimate(NamedTuple):
+    """What the planner learns. Rows are those that the requests bring; `pushed`: columns whose quals they carry."""
+
+    rows: float
+    width: int
+    startup_cost: float
+    total_cost: float
+    requests: float
+    table_rows: float
+    pushed: tuple[str, ...]
+
+
 def estimate(
-    table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]], wanted: Sequence[str]
-) -> tuple[float, int, float, float]:
-    planned = _plan(Table(*table), quals)
+    table: tuple[Any, ...],
+    quals: Sequence[tuple[str, str, Any]],
+    wanted: Sequence[str],
+    total_rows: float,
+    kept: Mapping[str, float],
+) -> Estimate:
+    """`total_rows`: of the table, as ANALYZE left it, 0 when it did not; `kept`: selectivity of each column's quals."""
+    described = Table(*table)
+    planned = _plan(described, quals, known=Known(total_rows or None, kept))
     width = planned.endpoint.row_bytes if "raw" in wanted else COLUMN_BYTES * len(wanted)
     total = planned.requests * REQUEST_COST + planned.rows * ROW_COST
-    return float(planned.rows), width, min(REQUEST_COST, total), total
+    return Estimate(
+        rows=float(planned.rows),
+        width=width,
+        startup_cost=min(REQUEST_COST, total),
+        total_cost=total,
+        requests=float(planned.requests),
+        table_rows=total_rows or float(_plan(described, ()).rows),
+        pushed=tuple(planned.pushed),
+    )
 
 
-def explain(table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]]) -> list[explaining.Property]:
-    return explaining.before(_plan(Table(*table), quals))
+def explain(
+    table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]], limit: Optional[int], requests: float
+) -> list[explaining.Property]:
+    """`requests`: what the planner expected, who knows the statistics."""
+    return explaining.before(_plan(Table(*table), quals, limit=limit), requests)
 
 
-def _plan(table: Table, quals: Sequence[tuple[str, str, Any]]) -> Plan:
+def _plan(
+    table: Table,
+    quals: Sequence[tuple[str, str, Any]],
+    *,
+    known: Known = Known(),  # noqa: B008 - frozen
+    limit: Optional[int] = None,
+) -> Plan:
     return plan(
         table.endpoint(),
-        [Qual(*qual) for qual in quals],
+        [condition(*qual) for qual in quals],
         table.settings(),
         now_s=int(time.time()),
         endpoints=ENDPOINTS,
+        known=known,
+        limit=limit,
     )
 
 
 def open_scan(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Scan:
     described = Table(*table)
+    return Scan(described, _tools(described, mapping, wanted))
+
+
+def open_sample(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Sample:
+    described = Table(*table)
+    endpoint, tools = described.endpoint(), _tools(described, mapping, wanted)
+    return Sample(Ask(endpoint, (), described.settings(), int(time.time()), ENDPOINTS), tools)
+
+
+def _tools(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Tools:
     if mapping is None:
         raise MissingKeyError(
-            f'no user mapping for the current user on server "{described.server}"',
-            hint=f"CREATE USER MAPPING FOR CURRENT_USER SERVER \"{described.server}\" OPTIONS (app_api_key '...');",
+            f'no user mapping for the current user on server "{table.server}"',
+            hint=f"CREATE USER MAPPING FOR CURRENT_USER SERVER \"{table.server}\" OPTIONS (app_api_key '...');",
         )
-    return Scan(described, mapping, wanted)
+    settings = table.settings(mapping)
+    if _host is None or settings.key is None:
+        raise RuntimeError("the door was not started")
+    transport = _transports.setdefault(
+        (settings.base_url, settings.key.fingerprint()),
+        Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
+    )
+    stats = Stats()
+    fetcher = Fetcher(transport, throttle_for(settings), settings, stats)
+    return Tools(_host, fetcher, stats, wanted, settings.max_concurrency)
 
 
 class Scan:
     """One scan node of a statement; `start` runs it, again for each rescan."""
 
-    def __init__(self, table: Table, mapping: Mapping[str, str], wanted: Sequence[str]) -> None:
-        settings = table.settings(mapping)
-        if _host is None or settings.key is None:
-            raise RuntimeError("the door was not started")
+    def __init__(self, table: Table, tools: Tools) -> None:
         self._table = table
-        self._stats = Stats()
+        self._tools = tools
         self._plan: Optional[Plan] = None
-        transport = _transports.setdefault(
-            (settings.base_url, settings.key.fingerprint()),
-            Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
-        )
-        fetcher = Fetcher(transport, throttle_for(settings), settings, self._stats)
-        self._tools = Tools(_host, fetcher, self._stats, wanted, settings.max_concurrency)
 
-    def start(self, quals: Sequence[tuple[str, str, Any]]) -> Iterator[list[Row]]:
+    def start(self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None) -> Iterator[list[Row]]:
         """Batches of row tuples; `close` of the iterator ends threads and sockets."""
-        self._plan = _plan(self._table, quals)
+        self._plan = _plan(self._table, quals, limit=limit)
         return scan(self._plan, self._tools)
 
-    def explain(self, analyze: bool) -> list[explaining.Property]:
-        planned = explaining.before(self._plan) if self._plan else []
-        return [*planned, *explaining.after(self._stats)] if analyze else planned
+    def explain(self, requests: float, analyze: bool) -> list[explaining.Property]:
+        planned = explaining.before(self._plan, requests) if self._plan else []
+        return [*planned, *explaining.after(self._tools.stats)] if analyze else planned
 
 
 def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[str], Optional[str]]:

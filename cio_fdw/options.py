@@ -108,6 +108,10 @@ def _absolute(text: str) -> Optional[str]:
     return None if text.startswith("/") and "\0" not in text else "must be an absolute path"
 
 
+def _boolean(text: str) -> Optional[str]:
+    return None if text in ("true", "false") else "must be true or false"
+
+
 def _endpoint(text: str) -> Optional[str]:
     return None if re.fullmatch(r"[a-z][a-z0-9_]*", text) else "must be the name of an endpoint"
 
@@ -135,6 +139,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "max_retries", (SERVER,), "integer", "5",
         "Retries of a request after 408, 429, 5xx and network errors.", _number(0, 100),
+    ),
+    Option(
+        "trust_metric_filter", (SERVER,), "boolean", "false",
+        "Whether `opened IS NOT NULL` and the like are pushed as `metric=opened`; the API's exact meaning of it is "
+        "not documented.", _boolean,
     ),
     Option(
         "app_api_key", (MAPPING,), "text", None, "The App API key.", _key, secret=True,
@@ -167,6 +176,7 @@ class Settings:
     timeout_s: float
     max_retries: int
     page_size: Optional[int]
+    trust_metric_filter: bool
     key: Optional[Secret] = None
 
 
@@ -227,6 +237,7 @@ def resolve(
         timeout_s=float(merged["timeout"]),
         max_retries=int(merged["max_retries"]),
         page_size=int(merged["page_size"]) if "page_size" in merged else None,
+        trust_metric_filter=merged["trust_metric_filter"] == "true",
         key=None if mapping is None else _read_key(mapping),
     )
 

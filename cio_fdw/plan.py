@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Optional
-from urllib.parse import quote
 
-from cio_fdw.endpoint import Endpoint, Filter
+from cio_fdw.endpoint import Endpoint, Filter, OneRow
 from cio_fdw.options import Settings
-from cio_fdw.quals import UNKNOWN, Qual
-from cio_fdw.windows import Bound, Range, Windows, covering_range, split
+from cio_fdw.quals import UNKNOWN, AnyOf, Condition, allowed_values, simplified
+from cio_fdw.ranges import US, Bound, Range, wanted_ranges
+from cio_fdw.request import Chain, Request, path_step
+from cio_fdw.windows import Windows, windows_for
 
 MAX_ID = 2**53
 """The API's ids are JSON numbers: none is larger, and it refuses what does not fit its own type."""
@@ -29,131 +30,138 @@ MAX_COMBINATIONS = 50
 
 
 @dataclass(frozen=True)
-class Request:
-    """One GET. `target` is what follows the API's root, encoded."""
+class Known:
+    """What PostgreSQL's statistics tell (ANALYZE): rows of the table, and what each column's quals keep of them."""
 
-    path: str
-    params: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def target(self) -> str:
-        query = "&".join(f"{name}={_encode(value)}" for name, value in self.params)
-        return f"{self.path}?{query}" if query else self.path
-
-    def with_param(self, name: str, value: str) -> Request:
-        """The same request with `name` set to `value`, replacing an earlier one."""
-        kept = tuple(param for param in self.params if param[0] != name)
-        return replace(self, params=(*kept, (name, value)))
-
-
-def _encode(value: str) -> str:
-    return value if value == str(UNKNOWN) else quote(value, safe="")
-
-
-def _path_step(value: Any) -> str:
-    """An id inside a path. A bare "?" stands for UNKNOWN only: a real one would begin the query string."""
-    return str(UNKNOWN) if value is UNKNOWN else quote(str(value), safe="")
+    total_rows: Optional[float] = None
+    selectivity: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Requests that follow each other's cursor, from `first` on."""
+class Ask:
+    """A question to plan: `conditions` hold together; `limit` rows are enough when every condition is pushed."""
 
-    first: Request
-    constants: tuple[tuple[str, Any], ...] = ()
-    """Column values known from the request: a child's parent id."""
-    may_be_missing: bool = False
-    """A 404 means no rows: the parent vanished after its list was read (OBSERVED.md)."""
-    row_key: str = ""
-    """Where the body holds one row instead of a list (`OneRow`)."""
-    tail: bool = False
-    """An open range; see windows. Its second page must not be asked for as it is."""
+    endpoint: Endpoint
+    conditions: tuple[Condition, ...]
+    settings: Settings
+    now_s: int
+    endpoints: Mapping[str, Endpoint]
+    known: Known = Known()
+    limit: Optional[int] = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a scan will ask. When `parents` is set, each of its rows gives one more chain (`child`)."""
+    """What a scan will ask. When `parents` is set, each of its rows gives more chains (`children`)."""
 
     endpoint: Endpoint
     chains: tuple[Chain, ...]
     parents: Optional[Plan]
     rows: float
+    """Rows that the requests bring, expected."""
     requests: float
     notices: tuple[str, ...] = ()
     windows: int = 0
-    child_params: tuple[tuple[str, str], ...] = ()
+    pushed: frozenset[str] = frozenset()
+    """Columns whose conditions the requests carry."""
+    names: str = ""
+    """The column of the parents' rows that `children` takes."""
+    ask: Optional[Ask] = field(default=None, repr=False, compare=False)
 
-    def child(self, parent_id: Any) -> Chain:
-        """The chain that reads the rows of one parent."""
-        parent = self.endpoint.parent
-        if parent is None:
-            raise ValueError(f"{self.endpoint.name} has no parent")
-        path = self.endpoint.path.replace(f"{{{parent.column}}}", _path_step(parent_id))
-        return Chain(
-            Request(path, self.child_params),
-            constants=((parent.column, parent_id),),
-            may_be_missing=True,
-        )
+    def children(self, value: Any) -> tuple[Chain, ...]:
+        """The chains that one row of the parents leads to; none when the row is not of this table."""
+        if self.ask is None:
+            raise ValueError(f"{self.endpoint.name}: a plan without parents has no children")
+        if self.endpoint.parent:
+            return (_child(self.ask, value),)
+        second = Range(value // US, value // US)
+        return tuple(_window_chains(self.ask, [], _windows(self.ask, (second,))))
 
 
 def plan(
     endpoint: Endpoint,
-    quals: Sequence[Qual],
+    conditions: Sequence[Condition],
     settings: Settings,
     *,
     now_s: int,
     endpoints: Mapping[str, Endpoint],
+    known: Known = Known(),
+    limit: Optional[int] = None,
 ) -> Plan:
     """The plan of one scan at `now_s` (unix seconds)."""
-    if any(qual.never for qual in quals):
+    ask = Ask(endpoint, simplified(conditions), settings, now_s, endpoints, known, limit)
+    if any(condition.never for condition in ask.conditions):
         return Plan(endpoint, (), None, rows=0, requests=0)
     if endpoint.parent:
-        return _plan_children(endpoint, quals, settings, now_s=now_s, endpoints=endpoints)
-    whole = _plan_lists(endpoint, quals, settings, now_s=now_s)
-    named = _plan_one_rows(endpoint, quals)
-    return named if named and named.requests <= whole.requests else whole
+        return _plan_children(ask)
+    whole = _plan_lists(ask)
+    named = _plan_one_rows(ask)
+    best = named if named and named.requests <= whole.requests else whole
+    if limit is None:
+        return best
+    return replace(best, rows=min(best.rows, limit), requests=min(best.requests, max(limit / page_size(ask), 1)))
 
 
-def _plan_one_rows(endpoint: Endpoint, quals: Sequence[Qual]) -> Optional[Plan]:
-    """One request for each id that the quals name; None when they name none, or there is no such read."""
-    ids = allowed_values(quals, "id") if endpoint.one_row else None
-    if endpoint.one_row is None or ids is None:
+def _plan_one_rows(ask: Ask) -> Optional[Plan]:
+    """A request or two for each id that the conditions name; None when they name none, or there is no such read."""
+    one_row = ask.endpoint.one_row
+    ids = allowed_values(ask.conditions, "id") if one_row else None
+    if one_row is None or ids is None:
         return None
-    chains = tuple(
-        Chain(
-            Request(endpoint.one_row.path.replace("{id}", _path_step(id_))),
-            may_be_missing=True,
-            row_key=endpoint.one_row.row_key,
-        )
-        for id_ in ids
-        if _fills_a_path(id_)
-    )
-    return Plan(endpoint, chains, None, rows=len(chains), requests=len(chains))
+    chains = tuple(_named_chain(one_row, id_) for id_ in ids if _fills_a_path(id_))
+    count = len(chains)
+    pushed = frozenset(("id",))
+    if not one_row.confirmed:
+        return Plan(ask.endpoint, chains, None, rows=count, requests=count, pushed=pushed)
+    column = ask.endpoint.window.column if ask.endpoint.window else ""
+    lookups = Plan(ask.endpoint, chains, None, rows=count, requests=count)
+    parents = lookups if chains else None
+    return Plan(ask.endpoint, (), parents, rows=count, requests=2 * count, pushed=pushed, names=column, ask=ask)
 
 
-def _plan_children(
-    endpoint: Endpoint,
-    quals: Sequence[Qual],
-    settings: Settings,
-    *,
-    now_s: int,
-    endpoints: Mapping[str, Endpoint],
-) -> Plan:
-    """One chain per parent that the quals name, or one per row of the parent's table."""
-    parent = endpoint.parent
+def _named_chain(one_row: OneRow, id_: Any) -> Chain:
+    path = one_row.path.replace("{id}", path_step(id_))
+    return Chain(Request(path), may_be_missing=True, row_key=one_row.row_key, leads=one_row.confirmed)
+
+
+def _plan_children(ask: Ask) -> Plan:
+    """One chain per parent that the conditions name, or one per row of the parent's table."""
+    parent = ask.endpoint.parent
     if parent is None:
-        raise ValueError(f"{endpoint.name} has no parent")
-    pages = max(endpoint.typical_rows / _page_size(endpoint, settings), 1) if endpoint.paging else 1.0
-    params = (*endpoint.fixed_params, *_size_params(endpoint, settings))
-    ids = allowed_values(quals, parent.column)
+        raise ValueError(f"{ask.endpoint.name} has no parent")
+    ids = allowed_values(ask.conditions, parent.column)
     if ids is None:
-        parents = plan(endpoints[parent.endpoint], (), settings, now_s=now_s, endpoints=endpoints)
-        rows, requests = parents.rows * endpoint.typical_rows, parents.requests + parents.rows * pages
-        return Plan(endpoint, (), parents, rows=rows, requests=requests, child_params=params)
+        return _plan_all_children(ask, ask.endpoints[parent.endpoint], parent.key)
     possible = [value for value in ids if _fills_a_path(value)]
-    count = len(possible)
-    named = Plan(endpoint, (), None, rows=count * endpoint.typical_rows, requests=count * pages, child_params=params)
-    return replace(named, chains=tuple(named.child(value) for value in possible))
+    each = float(ask.endpoint.typical_rows)
+    if ask.known.total_rows and ids:
+        each = ask.known.total_rows * ask.known.selectivity.get(parent.column, 1.0) / len(ids)
+    return Plan(
+        ask.endpoint,
+        tuple(_child(ask, value) for value in possible),
+        None,
+        rows=len(possible) * each,
+        requests=len(possible) * _pages(ask, each),
+        pushed=frozenset((parent.column,)),
+    )
+
+
+def _plan_all_children(ask: Ask, of: Endpoint, key: str) -> Plan:
+    parents = plan(of, (), ask.settings, now_s=ask.now_s, endpoints=ask.endpoints)
+    leading = replace(parents, chains=tuple(replace(chain, leads=True) for chain in parents.chains))
+    rows = ask.known.total_rows or parents.rows * ask.endpoint.typical_rows
+    requests = parents.requests + parents.rows * _pages(ask, rows / max(parents.rows, 1))
+    return Plan(ask.endpoint, (), leading, rows=rows, requests=requests, names=key, ask=ask)
+
+
+def _child(ask: Ask, parent_id: Any) -> Chain:
+    """The chain that reads the rows of one parent."""
+    parent = ask.endpoint.parent
+    if parent is None:
+        raise ValueError(f"{ask.endpoint.name} has no parent")
+    path = ask.endpoint.path.replace(f"{{{parent.column}}}", path_step(parent_id))
+    params = (*ask.endpoint.fixed_params, *_size_params(ask))
+    return Chain(Request(path, params), constants=((parent.column, parent_id),), may_be_missing=True)
 
 
 def _fills_a_path(value: Any) -> bool:
@@ -161,79 +169,73 @@ def _fills_a_path(value: Any) -> bool:
     return 0 < value <= MAX_ID if isinstance(value, int) else value not in ("", ".", "..")
 
 
-def allowed_values(quals: Sequence[Qual], column: str) -> Optional[tuple[Any, ...]]:
-    """The values that "=" and "in" quals leave to `column`, in order; None when they say nothing."""
-    allowed: Optional[tuple[Any, ...]] = None
-    unknown = False
-    for qual in quals:
-        if qual.column != column or qual.op not in ("=", "in"):
-            continue
-        if UNKNOWN in qual.values:
-            unknown = True
-        else:
-            allowed = qual.values if allowed is None else tuple(v for v in allowed if v in qual.values)
-    return (UNKNOWN,) if allowed is None and unknown else allowed
-
-
-def _plan_lists(endpoint: Endpoint, quals: Sequence[Qual], settings: Settings, *, now_s: int) -> Plan:
+def _plan_lists(ask: Ask) -> Plan:
     """One chain per combination of pushed filter values and window."""
-    windows = Windows((), None, 0)
+    endpoint, windows = ask.endpoint, Windows((), None, 0)
     if endpoint.window:
-        wanted: Range = covering_range(quals, endpoint.window.column)
-        windows = split(endpoint.window, wanted, now_s=now_s, anchor_s=settings.anchor_s)
+        windows = _windows(ask, wanted_ranges(ask.conditions, endpoint.window.column))
         if not windows.frozen and not windows.tail:
-            return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(endpoint, windows, settings))
-    pushed = _pushed_filters(endpoint, quals, windows, settings)
+            return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(ask, windows))
+    pushed = _pushed_filters(ask, windows)
     if pushed is None:
         return Plan(endpoint, (), None, rows=0, requests=0)
     chains = tuple(
         chain
         for values in itertools.product(*(values for _, values in pushed))
-        for chain in _window_chains(
-            endpoint,
-            [pair for (f, _), v in zip(pushed, values) for pair in ((f.param, str(v)), *f.also)],
-            windows,
-            settings,
-        )
+        for chain in _window_chains(ask, [(f, value) for (f, _), value in zip(pushed, values)], windows)
     )
-    rows = _expected_rows(endpoint, windows, pushed)
+    rows = _expected_rows(ask, windows, pushed)
+    columns = [filter_.column for filter_, _ in pushed if filter_ in endpoint.filters]
     return Plan(
         endpoint,
         chains,
         None,
         rows=rows,
-        requests=len(chains) + rows // _page_size(endpoint, settings) if endpoint.paging else len(chains),
-        notices=_notices(endpoint, windows, settings),
+        requests=len(chains) + rows // page_size(ask) if endpoint.paging else len(chains),
+        notices=_notices(ask, windows),
         windows=len(windows.frozen),
+        pushed=frozenset([*columns, *([endpoint.window.column] if endpoint.window else [])]),
     )
+
+
+def _windows(ask: Ask, wanted: Sequence[Range]) -> Windows:
+    if ask.endpoint.window is None:
+        raise ValueError(f"{ask.endpoint.name} has no window")
+    return windows_for(ask.endpoint.window, wanted, now_s=ask.now_s, anchor_s=ask.settings.anchor_s)
 
 
 Pushed = list[tuple[Filter, tuple[Any, ...]]]
 
 
-def _pushed_filters(
-    endpoint: Endpoint, quals: Sequence[Qual], windows: Windows, settings: Settings
-) -> Optional[Pushed]:
+def _pushed_filters(ask: Ask, windows: Windows) -> Optional[Pushed]:
     """The filters to push with their values; None when no row can match.
 
     A list of several values costs a chain each, so it is pushed only while that is fewer requests
     than reading everything.
     """
     pushed: Pushed = []
-    for filter_ in endpoint.filters:
-        values = allowed_values(quals, filter_.column)
+    for filter_ in ask.endpoint.filters:
+        values = allowed_values(ask.conditions, filter_.column)
         if values is None:
             continue
         if not values:
             return None
-        if not all(_is_pushable(filter_, value) for value in values):
+        if not _can_join(filter_, values, pushed):
             continue
         more = [*pushed, (filter_, values)]
-        if len(values) == 1 or _requests(endpoint, windows, more, settings) < _requests(
-            endpoint, windows, pushed, settings
-        ):
+        if len(values) == 1 or _requests(ask, windows, more) < _requests(ask, windows, pushed):
             pushed = more
-    return pushed
+    return [*pushed, *_presence(ask)]
+
+
+def _can_join(filter_: Filter, values: tuple[Any, ...], pushed: Pushed) -> bool:
+    """Whether the API can be asked for `values` besides what is pushed: a parameter is sent once.
+
+    What may be refused is sent for one value only: the list read in its stead must not be read twice.
+    """
+    if any(other.param == filter_.param for other, _ in pushed) or (filter_.may_be_refused and len(values) > 1):
+        return False
+    return all(_is_pushable(filter_, value) for value in values)
 
 
 def _is_pushable(filter_: Filter, value: Any) -> bool:
@@ -247,46 +249,80 @@ def _is_pushable(filter_: Filter, value: Any) -> bool:
     return 0 < value <= MAX_ID if isinstance(value, int) else value != ""
 
 
-def _requests(endpoint: Endpoint, windows: Windows, pushed: Pushed, settings: Settings) -> float:
+def _presence(ask: Ask) -> Pushed:
+    """The filter on a column that must not be null, when the user trusts it."""
+    presence = ask.endpoint.presence
+    if presence is None or not ask.settings.trust_metric_filter:
+        return []
+    column = next((name for name in presence.columns if _has_value(ask.conditions, name)), None)
+    return [(Filter(column, presence.param, selectivity=presence.selectivity), (column,))] if column else []
+
+
+def _has_value(conditions: Sequence[Condition], column: str) -> bool:
+    """Whether the conditions leave no row where `column` is null: a comparison with NULL is never true."""
+    return any(
+        all(_has_value(branch, column) for branch in one.branches)
+        if isinstance(one, AnyOf)
+        else one.column == column and one.op != "is null"
+        for one in conditions
+    )
+
+
+def _requests(ask: Ask, windows: Windows, pushed: Pushed) -> float:
     combinations = 1
     for _, values in pushed:
         combinations *= len(values)
     if combinations > MAX_COMBINATIONS:
         return float("inf")
     walks = combinations * max(len(windows.frozen) + bool(windows.tail), 1)
-    return walks + _expected_rows(endpoint, windows, pushed) / _page_size(endpoint, settings)
+    return walks + _expected_rows(ask, windows, pushed) / page_size(ask)
 
 
-def _expected_rows(endpoint: Endpoint, windows: Windows, pushed: Pushed) -> float:
-    """Rows expected from typical sizes of the catalog; the API tells no counts."""
-    rows = endpoint.typical_rows * (max(windows.days, 0.01) if endpoint.window else 1)
-    for filter_, values in pushed:
-        rows *= min(filter_.selectivity * len(values), 1)
+def _expected_rows(ask: Ask, windows: Windows, pushed: Pushed) -> float:
+    """Rows expected: from statistics when there are any, else from typical sizes of the catalog."""
+    endpoint, known = ask.endpoint, ask.known
+    if known.total_rows is None:
+        rows = endpoint.typical_rows * (max(windows.days, 0.01) if endpoint.window else 1)
+        for filter_, values in pushed:
+            rows *= min(filter_.selectivity * len(values), 1)
+        return max(rows, 1)
+    rows = known.total_rows
+    if endpoint.window:
+        # Statistics know nothing of rows made since ANALYZE: at least the average density is assumed.
+        average = min(windows.days / endpoint.window.kept_days, 1)
+        rows *= max(known.selectivity.get(endpoint.window.column, 1.0), average)
+    for filter_, _ in pushed:
+        rows *= known.selectivity.get(filter_.column, 1.0)
     return max(rows, 1)
 
 
-def _page_size(endpoint: Endpoint, settings: Settings) -> int:
-    paging = endpoint.paging
+def _pages(ask: Ask, rows: float) -> float:
+    return max(rows / page_size(ask), 1) if ask.endpoint.paging else 1.0
+
+
+def page_size(ask: Ask) -> int:
+    """Rows asked for at once, or known to come at once when the API fixes it."""
+    paging = ask.endpoint.paging
     if paging is None:
-        return endpoint.typical_rows
-    if not paging.size_param or settings.page_size is None:
+        return ask.endpoint.typical_rows
+    if not paging.size_param:
         return paging.page_size
-    return min(settings.page_size, paging.max_size)
+    size = paging.page_size if ask.settings.page_size is None else min(ask.settings.page_size, paging.max_size)
+    return min(size, ask.limit) if ask.limit else size
 
 
-def _size_params(endpoint: Endpoint, settings: Settings) -> tuple[tuple[str, str], ...]:
-    if endpoint.paging and endpoint.paging.size_param:
-        return ((endpoint.paging.size_param, str(_page_size(endpoint, settings))),)
-    return ()
+def _size_params(ask: Ask) -> tuple[tuple[str, str], ...]:
+    paging = ask.endpoint.paging
+    return ((paging.size_param, str(page_size(ask))),) if paging and paging.size_param else ()
 
 
-def _window_chains(
-    endpoint: Endpoint, filters: list[tuple[str, str]], windows: Windows, settings: Settings
-) -> list[Chain]:
-    size = _size_params(endpoint, settings)
-    head = [*endpoint.fixed_params, *filters]
+def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Windows) -> list[Chain]:
+    endpoint, size = ask.endpoint, _size_params(ask)
+    refusable = any(filter_.may_be_refused for filter_, _ in filters)
+    kept = [pair for pair in filters if not pair[0].may_be_refused]
     if not endpoint.window:
-        return [Chain(Request(endpoint.path, (*head, *size)))]
+        request = _request(endpoint, filters, (), size)
+        return [Chain(request, fallback=_request(endpoint, kept, (), size) if refusable else None)]
     chains = []
     ranges: list[tuple[Bound, Bound]] = [*windows.frozen, *([windows.tail] if windows.tail else [])]
     for low_s, high_s in ranges:
@@ -294,14 +330,30 @@ def _window_chains(
         if high_s is not None:
             bounds.append((endpoint.window.end_param, str(high_s)))
         is_tail = (low_s, high_s) == windows.tail
-        chains.append(Chain(Request(endpoint.path, (*head, *bounds, *size)), tail=is_tail))
+        chains.append(Chain(_request(endpoint, filters, bounds, size), tail=is_tail))
     return chains
 
 
-def _notices(endpoint: Endpoint, windows: Windows, settings: Settings) -> tuple[str, ...]:
+def _request(
+    endpoint: Endpoint,
+    filters: Sequence[tuple[Filter, Any]],
+    bounds: Sequence[tuple[str, str]],
+    size: Sequence[tuple[str, str]],
+) -> Request:
+    pairs = [pair for filter_, value in filters for pair in ((filter_.param, _sent(filter_, value)), *filter_.also)]
+    return Request(endpoint.path, (*endpoint.fixed_params, *pairs, *bounds, *size))
+
+
+def _sent(filter_: Filter, value: Any) -> str:
+    """The value as the parameter takes it."""
+    text = str(value)
+    return text if value is UNKNOWN or text.startswith(filter_.prefix) else filter_.prefix + text
+
+
+def _notices(ask: Ask, windows: Windows) -> tuple[str, ...]:
     if windows.missing_before_s is None:
         return ()
     day = datetime.fromtimestamp(windows.missing_before_s, timezone.utc).date().isoformat()
-    if windows.missing_before_s == settings.anchor_s:
-        return (f"{endpoint.name}: rows created before {day} are not read, as the option anchor_date says",)
-    return (f"{endpoint.name}: Customer.io keeps about 6 months; rows created before {day} are not there",)
+    if windows.missing_before_s == ask.settings.anchor_s:
+        return (f"{ask.endpoint.name}: rows created before {day} are not read, as the option anchor_date says",)
+    return (f"{ask.endpoint.name}: Customer.io keeps about 6 months; rows created before {day} are not there",)

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Callable, Protocol
 
 from cio_fdw.decoder import Row
-from cio_fdw.errors import NotFoundError, RecordError, Where
+from cio_fdw.errors import NotFoundError, RecordError, RequestError, Where
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Done, Lanes, Stop
 from cio_fdw.pages import Page, parse
 from cio_fdw.plan import Plan
+from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
 from cio_fdw.stats import Stats
 from cio_fdw.walk import Walk
@@ -68,7 +69,7 @@ class Tools:
             self.host.notice(text)
 
 
-def scan(plan: Plan, tools: Tools) -> Iterator[list[Row]]:
+def scan(plan: Plan, tools: Tools) -> Generator[list[Row], None, None]:
     """Non-empty batches of rows. Sends nothing before the first batch is asked for."""
     for notice in plan.notices:
         tools.notice_once(notice)
@@ -86,7 +87,7 @@ class _Run:
         self._plan = plan
         self._tools = tools
         self._read = 0
-        self._parent_ids: set[Any] = set()
+        self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
@@ -110,7 +111,7 @@ class _Run:
     def _all_finished(self) -> list[Done[Page]]:
         """The requests under way, once all have finished, in that order; waits as long as it takes."""
         done = self.lanes.collect()
-        while self.lanes.in_flight and not any(one.error and not _is_gone(one) for one in done):
+        while self.lanes.in_flight and not any(map(_is_failed, done)):
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
             done += self.lanes.collect()
         return done
@@ -118,6 +119,9 @@ class _Run:
     def _take(self, done: Done[Page]) -> Iterator[list[Row]]:
         """The rows of one answer, in batches; queues what follows from it."""
         walk: Walk = done.tag
+        if _is_refused(done):
+            self._pending.appendleft(self._without_filter(walk))
+            return
         if _is_gone(done):
             return
         if done.error is not None:
@@ -131,26 +135,31 @@ class _Run:
             )
         if walk.advance(page, int(self._tools.clock())):
             self._pending.appendleft(walk)
-        if self._is_parent(walk):
+        if walk.chain.leads:
             self._pending.extend(self._children(walk, page))
             return
         yield from self._batches(walk, page)
 
-    def _is_parent(self, walk: Walk) -> bool:
-        return walk.endpoint is not self._plan.endpoint
+    def _without_filter(self, walk: Walk) -> Walk:
+        """The walk to make instead of one that the API refuses."""
+        if walk.chain.fallback is None:
+            raise ValueError("a walk without a fallback was refused")
+        self._tools.notice_once(
+            f"{walk.endpoint.name}: this workspace does not take the request GET {walk.chain.first.path} with "
+            f"{_left_out(walk.chain)}, so every row is read"
+        )
+        return Walk(replace(walk.chain, first=walk.chain.fallback, fallback=None), walk.endpoint)
 
     def _children(self, walk: Walk, page: Page) -> list[Walk]:
-        parent = self._plan.endpoint.parent
-        if parent is None:
-            raise ValueError(f"{self._plan.endpoint.name} has no parent")
+        name = self._plan.names
         children = []
-        for (id_,) in RowReader(walk.endpoint, (parent.key,)).read(page.records):
-            if id_ is None:
-                raise RecordError(f"table {walk.endpoint.name}: a record has no {parent.key}, which names its children")
+        for (value,) in RowReader(walk.endpoint, (name,)).read(page.records):
+            if value is None:
+                raise RecordError(f"table {walk.endpoint.name}: a record has no {name}, which names what to ask next")
             # A parent that paging gives twice must not give its rows twice.
-            if id_ not in self._parent_ids:
-                self._parent_ids.add(id_)
-                children.append(Walk(self._plan.child(id_), self._plan.endpoint))
+            if value not in self._led:
+                self._led.add(value)
+                children += [Walk(chain, self._plan.endpoint) for chain in self._plan.children(value)]
         return children
 
     def _batches(self, walk: Walk, page: Page) -> Iterator[list[Row]]:
@@ -162,6 +171,22 @@ class _Run:
         self._tools.stats.add(pages=1, rows=len(records))
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)
+
+
+def _is_failed(done: Done[Page]) -> bool:
+    return done.error is not None and not _is_gone(done) and not _is_refused(done)
+
+
+def _is_refused(done: Done[Page]) -> bool:
+    """Whether the API does not take this walk's request, and there is another that brings its rows too."""
+    error = done.error
+    return isinstance(error, RequestError) and error.status in (400, 404) and done.tag.chain.fallback is not None
+
+
+def _left_out(chain: Chain) -> str:
+    """The names of the parameters that the fallback does without."""
+    kept = {name for name, _ in chain.fallback.params} if chain.fallback else set()
+    return " and ".join(name for name, _ in chain.first.params if name not in kept)
 
 
 def _is_gone(done: Done[Page]) -> bool:

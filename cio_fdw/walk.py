@@ -16,7 +16,7 @@ from typing import Any
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import PagingError
 from cio_fdw.pages import Page
-from cio_fdw.plan import Chain
+from cio_fdw.request import Chain
 from cio_fdw.windows import FREEZE_LAG_S
 
 

@@ -1,4 +1,4 @@
-"""From the time bounds of a statement to the ranges that requests ask for.
+"""From the ranges that a statement wants to those that requests ask for.
 
     created >= '2026-01-01' AND created < '2026-02-01'   -> frozen ((1767225600, 1769904000),), no tail
     created > now() - interval '1 day'                   -> frozen (yesterday … 2 s ago), tail from 1 s ago
@@ -10,30 +10,18 @@ can disturb as long as it fits one page; `scan` handles the case that it does no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Optional
 
 from cio_fdw.endpoint import Window
-from cio_fdw.quals import UNKNOWN, Qual, Unknown
+from cio_fdw.quals import UNKNOWN
+from cio_fdw.ranges import Bound, Range
 
 DAY_S = 86_400
-US = 1_000_000
 
 FREEZE_LAG_S = 2
 """A frozen range ends this long before now: one second that must have elapsed, one for clock skew."""
-
-Bound = Union[int, Unknown, None]
-
-
-@dataclass(frozen=True)
-class Range:
-    """Inclusive unix seconds that cover the quals. None: no bound. UNKNOWN: known when executing."""
-
-    low_s: Bound
-    high_s: Bound
-    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,30 +34,18 @@ class Windows:
     missing_before_s: Optional[int] = None
 
 
-def covering_range(quals: Sequence[Qual], column: str) -> Range:
-    """The smallest range of whole seconds that holds every row which meets the quals on `column`."""
-    low, high = -math.inf, math.inf
-    open_low = open_high = unknown_low = unknown_high = False
-    for qual in quals:
-        if qual.column != column or qual.op not in ("=", "<", "<=", ">", ">=", "in"):
-            continue
-        if UNKNOWN in qual.values:
-            unknown_low |= qual.op in ("=", ">", ">=", "in")
-            unknown_high |= qual.op in ("=", "<", "<=", "in")
-            continue
-        if not qual.values:
-            return Range(None, None, empty=True)
-        if qual.op in ("=", ">", ">=", "in") and min(qual.values) >= low:
-            open_low = qual.op == ">" or (open_low and min(qual.values) == low)
-            low = min(qual.values)
-        if qual.op in ("=", "<", "<=", "in") and max(qual.values) <= high:
-            open_high = qual.op == "<" or (open_high and max(qual.values) == high)
-            high = max(qual.values)
-    if low > high or (low == high and (open_low or open_high)) or low == math.inf or high == -math.inf:
-        return Range(None, None, empty=True)
-    return Range(
-        UNKNOWN if unknown_low else None if low == -math.inf else int(low) // US,
-        UNKNOWN if unknown_high else None if high == math.inf else -(-int(high) // US),
+def windows_for(window: Window, wanted: Sequence[Range], *, now_s: int, anchor_s: Optional[int]) -> Windows:
+    """The ranges to ask for all of `wanted` (disjoint, oldest first). Those that end in the future become one."""
+    open_ = [range_ for range_ in wanted if not isinstance(range_.high_s, int) or range_.high_s > now_s - FREEZE_LAG_S]
+    ranges = list(wanted[: len(wanted) - len(open_)])
+    if open_:
+        ranges.append(Range(open_[0].low_s, open_[-1].high_s))
+    parts = [split(window, range_, now_s=now_s, anchor_s=anchor_s) for range_ in reversed(ranges)]
+    return Windows(
+        frozen=tuple(range_ for part in parts for range_ in part.frozen),
+        tail=next((part.tail for part in parts if part.tail), None),
+        days=sum(part.days for part in parts),
+        missing_before_s=next((part.missing_before_s for part in parts if part.missing_before_s is not None), None),
     )
 
 

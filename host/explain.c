@@ -78,12 +78,14 @@ properties_of(ForeignScanState *node, bool analyze)
 	PyObject   *scan = host_scan_object(node);
 	HostTable  *table;
 	PyObject   *quals;
+	double		requests = host_plan_requests((ForeignScan *) node->ss.ps.plan);
 
 	if (scan)
-		return host_checked(PyObject_CallMethod(scan, "explain", "O", analyze ? Py_True : Py_False));
+		return host_checked(PyObject_CallMethod(scan, "explain", "dO", requests, analyze ? Py_True : Py_False));
 	table = host_table(RelationGetRelid(node->ss.ss_currentRelation));
 	quals = host_planned_quals(node, table);
-	return host_call("explain", Py_BuildValue("(NN)", host_python_table(table), quals));
+	return host_call("explain", Py_BuildValue("(NNNd)", host_python_table(table), quals,
+											  host_scan_limit(node), requests));
 }
 
 /* print_texts prints a line each where people read, and one list where programs do. */

@@ -47,6 +47,7 @@ cio_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = host_rescan;
 	routine->EndForeignScan = host_end_scan;
 	routine->ExplainForeignScan = host_explain;
+	routine->AnalyzeForeignTable = host_analyze;
 	routine->ImportForeignSchema = host_import_schema;
 	PG_RETURN_POINTER(routine);
 }

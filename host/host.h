@@ -59,7 +59,8 @@ typedef enum HostOp
 	HOST_GE,
 	HOST_IN,
 	HOST_IS_NULL,
-	HOST_IS_NOT_NULL
+	HOST_IS_NOT_NULL,
+	HOST_OR
 } HostOp;
 
 extern const char *const host_op_names[];
@@ -86,14 +87,44 @@ typedef struct HostValue
 	int			nitems;
 } HostValue;
 
-/* One recognised condition "column op right"; `right` is unused for null tests. */
+/*
+ * One recognised condition: "column op right", or an OR of branches. `right` is
+ * unused for null tests. Of a shape (shapes.c) it is the whole condition, and
+ * right_type is InvalidOid.
+ */
 typedef struct HostQual
 {
 	AttrNumber	attno;
 	HostOp		op;
 	Oid			right_type;		/* element type for HOST_IN */
 	Expr	   *right;
+	List	   *zones;			/* of String: time zones that a shape goes by */
+	bool		loose;			/* a shape that keeps the order of instants only roughly */
+	List	   *branches;		/* of HOST_OR: a List of HostQual each */
+	int			number;			/* of this leaf in the flat list of host_leaves */
 } HostQual;
+
+/* What a scan is expected to bring and to cost. */
+typedef struct HostEstimate
+{
+	double		rows;			/* that meet the clauses */
+	double		fetched_rows;	/* that the requests bring */
+	double		requests;
+	double		table_rows;
+	int			width;
+	double		startup_cost;
+	double		total_cost;
+	bool		is_exact;		/* every fetched row meets the clauses, as far as is known */
+} HostEstimate;
+
+/* What host_get_rel_size learns and planning uses later: RelOptInfo.fdw_private. */
+typedef struct HostRel
+{
+	double		known_rows;		/* of the table, by ANALYZE; 0 when it did not run */
+	HostEstimate estimate;
+	struct HostTable *table;
+	List	   *columns;		/* attribute numbers that the statement needs */
+} HostRel;
 
 /* The options and columns of one foreign table, as C strings in UTF-8. */
 typedef struct HostTable
@@ -108,6 +139,21 @@ typedef struct HostTable
 	char	  **types;
 	Oid		   *type_ids;
 } HostTable;
+
+/* The rows of one Python scan. */
+typedef struct HostReader
+{
+	HostTable  *table;
+	int			ncolumns;
+	int		   *columns;		/* attno - 1 of each item of a row tuple */
+	PyObject   *source;			/* what open_scan or open_sample returned, NULL before */
+	PyObject   *batches;		/* iterator over lists of row tuples */
+	PyObject   *batch;			/* the list being read */
+	Py_ssize_t	next;			/* index of the next row in batch */
+	MemoryContextCallback ended;
+	ErrorContextCallback converting;
+	int			current;		/* column being converted, for error context */
+} HostReader;
 
 /* python.c */
 extern char *host_python_guc;
@@ -140,17 +186,47 @@ extern PyObject *host_python_strings(char **strings, int n);
 extern PyObject *host_python_table(const HostTable *table);
 
 /* quals.c */
+extern Var *host_plain_var(Node *node, RelOptInfo *rel);
+extern bool host_is_constant(PlannerInfo *root, RelOptInfo *rel, Node *node);
 extern List *host_recognise(PlannerInfo *root, RelOptInfo *rel, List *clauses);
-extern PyObject *host_python_quals(const HostTable *table, const HostQual *quals,
-								   const HostValue *values, int n);
+
+/* estimate.c */
+extern HostEstimate host_estimate(PlannerInfo *root, RelOptInfo *rel, const HostTable *table,
+								  List *columns, List *clauses);
+
+/* qualtree.c */
+extern List *host_leaves(List *quals);
+extern List *host_describe_quals(List *quals, List **rights);
+extern List *host_described_quals(List *described, List *rights);
+extern PyObject *host_python_quals(const HostTable *table, List *quals, const HostValue *values);
+
+/* shapes.c */
+extern List *host_recognise_shape(PlannerInfo *root, RelOptInfo *rel, Oid opno, Node *left,
+								  Node *right, Oid collation);
+extern HostValue host_turning_point(const HostQual *qual, ExprState *condition, ExprContext *context);
+extern HostValue host_planned_turning_point(const HostQual *qual, Node *condition);
 
 /* plan.c */
+extern char **host_column_names(const HostTable *table, List *columns);
 extern void host_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
 extern void host_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id);
 extern ForeignScan *host_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id,
 								  ForeignPath *path, List *tlist, List *clauses, Plan *outer);
-extern HostQual *host_plan_quals(ForeignScan *plan, int *n);
+extern List *host_plan_quals(ForeignScan *plan);
 extern List *host_plan_columns(ForeignScan *plan);
+extern int	host_plan_limit(ForeignScan *plan);
+extern double host_plan_requests(ForeignScan *plan);
+
+/* reader.c */
+extern HostReader *host_make_reader(HostTable *table, List *columns);
+extern void host_open_reader(HostReader *reader, const char *function, Oid user);
+extern PyObject *host_next_row(HostReader *reader);
+extern void host_fill_row(HostReader *reader, PyObject *row, Datum *values, bool *isnull);
+extern void host_stop_reading(HostReader *reader);
+extern void host_release_reader(void *reader);
+
+/* analyze.c */
+extern bool host_analyze(Relation relation, AcquireSampleRowsFunc *function, BlockNumber *pages);
 
 /* scan.c */
 typedef struct HostScan HostScan;
@@ -159,6 +235,7 @@ extern TupleTableSlot *host_iterate_scan(ForeignScanState *node);
 extern void host_rescan(ForeignScanState *node);
 extern void host_end_scan(ForeignScanState *node);
 extern PyObject *host_scan_object(ForeignScanState *node);
+extern PyObject *host_scan_limit(ForeignScanState *node);
 extern PyObject *host_planned_quals(ForeignScanState *node, const HostTable *table);
 
 /* datums.c */

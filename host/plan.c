@@ -1,27 +1,28 @@
 /*
  * plan.c
- *    Planning: row estimate and cost from Python, then a ForeignScan that
- *    carries the recognised quals. Nothing is sent to the API here.
+ *    Planning: sizes and costs from Python, the ways to scan, then a ForeignScan
+ *    that carries the recognised quals. Nothing is sent to the API here.
  *
- * fdw_exprs holds the right-hand side of each qual. fdw_private holds a list of
- * (attno, operator, right type) as integers, one per qual, then the list of the
- * attribute numbers that the statement needs.
+ * fdw_exprs holds the right-hand side of each qual. fdw_private holds the quals
+ * (qualtree.c), the attribute numbers that the statement needs, the number of
+ * rows that suffice (0 when it is not known) and the requests expected.
  */
 #include "host.h"
 
 #include "access/sysattr.h"
-#include "catalog/pg_type.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
 
-/* What host_get_rel_size learns and host_get_paths uses. */
-typedef struct HostRel
+enum
 {
-	double		startup_cost;
-	double		total_cost;
-} HostRel;
+	PLAN_QUALS,
+	PLAN_COLUMNS,
+	PLAN_LIMIT,
+	PLAN_REQUESTS
+};
 
 /* needed_columns returns the attribute numbers that a scan must fill, in table order. */
 static List *
@@ -43,22 +44,9 @@ needed_columns(RelOptInfo *rel, const HostTable *table)
 	return columns;
 }
 
-/* planning_value returns what a right-hand side will probably be, or unknown. */
-static HostValue
-planning_value(PlannerInfo *root, const HostQual *qual)
-{
-	HostValue	unknown = {.kind = HOST_UNKNOWN};
-	Node	   *node = estimate_expression_value(root, (Node *) copyObject(qual->right));
-
-	if (!IsA(node, Const))
-		return unknown;
-	return host_value(((Const *) node)->constvalue, ((Const *) node)->constisnull,
-					  qual->right_type, qual->op == HOST_IN);
-}
-
-/* column_names returns the names of the given attribute numbers as a C array. */
-static char **
-column_names(const HostTable *table, List *columns)
+/* host_column_names returns the names of the given attribute numbers as a C array. */
+char **
+host_column_names(const HostTable *table, List *columns)
 {
 	char	  **names = palloc(sizeof(char *) * Max(list_length(columns), 1));
 	ListCell   *cell;
@@ -73,65 +61,121 @@ column_names(const HostTable *table, List *columns)
 void
 host_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 {
-	HostTable  *table;
-	List	   *recognised;
-	List	   *columns;
-	char	  **names;
-	HostQual   *quals;
-	HostValue  *values;
 	HostRel    *info = palloc0(sizeof(HostRel));
-	PyObject   *result;
-	ListCell   *cell;
-	int			n = 0;
-	int			width = 0;
-	double		rows = 0;
 
 	host_start_python();
-	table = host_table(table_id);
-	columns = needed_columns(rel, table);
-	names = column_names(table, columns);
-	recognised = host_recognise(root, rel, extract_actual_clauses(rel->baserestrictinfo, false));
-	quals = palloc0(sizeof(HostQual) * Max(list_length(recognised), 1));
-	values = palloc0(sizeof(HostValue) * Max(list_length(recognised), 1));
-	foreach(cell, recognised)
-	{
-		quals[n] = *(HostQual *) lfirst(cell);
-		values[n] = planning_value(root, &quals[n]);
-		n++;
-	}
-
-	result = host_keep(host_call("estimate",
-								 Py_BuildValue("(NNN)", host_python_table(table),
-											   host_python_quals(table, quals, values, n),
-											   host_python_strings(names, list_length(columns)))));
-	if (!PyTuple_Check(result) ||
-		!PyArg_ParseTuple(result, "didd", &rows, &width, &info->startup_cost, &info->total_cost))
-	{
-		PyErr_Clear();
-		elog(ERROR, "cio_fdw: estimate did not return four numbers");
-	}
-	rel->rows = clamp_row_est(rows);
-	rel->reltarget->width = width;
+	info->known_rows = Max(rel->tuples, 0);
+	info->table = host_table(table_id);
+	info->columns = needed_columns(rel, info->table);
 	rel->fdw_private = info;
+	info->estimate = host_estimate(root, rel, info->table, info->columns, rel->baserestrictinfo);
+	rel->rows = info->estimate.rows;
+	rel->tuples = Max(info->estimate.table_rows, rel->rows);
+	rel->reltarget->width = info->estimate.width;
 }
 
-/* host_get_paths adds the one way to scan: all requests, in no order. */
+/* add_scan adds one way to scan; `outer` names what its parameters come from. */
+static void
+add_scan(PlannerInfo *root, RelOptInfo *rel, const HostEstimate *estimate, Relids outer)
+{
+	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, estimate->rows,
+#if PG_VERSION_NUM >= 180000
+												   0,
+#endif
+												   estimate->startup_cost, estimate->total_cost,
+												   NIL, outer, NULL,
+#if PG_VERSION_NUM >= 170000
+												   NIL,
+#endif
+												   list_make1(makeFloat(psprintf("%f", estimate->requests)))));
+}
+
+/* A column of rel, as generate_implied_equalities_for_column asks for one. */
+static bool
+is_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
+{
+	Var		   *var = host_plain_var((Node *) em->em_expr, rel);
+
+	(void) root;
+	(void) ec;
+	return var && var->varattno == *(AttrNumber *) arg;
+}
+
+/* add_outer adds the relations that a join clause compares rel with, when a scan can be parameterized by them. */
+static List *
+add_outer(RelOptInfo *rel, RestrictInfo *clause, List *outers)
+{
+	Relids		outer;
+	ListCell   *cell;
+
+	if (!join_clause_is_movable_to(clause, rel))
+		return outers;
+	outer = bms_del_member(bms_union(clause->clause_relids, rel->lateral_relids), rel->relid);
+	if (bms_is_empty(outer))
+		return outers;
+	foreach(cell, outers)
+		if (bms_equal(lfirst(cell), outer))
+			return outers;
+	return lappend(outers, outer);
+}
+
+/* possible_outers returns the sets of relations whose rows could narrow the requests for rel. */
+static List *
+possible_outers(PlannerInfo *root, RelOptInfo *rel, const HostTable *table)
+{
+	List	   *outers = NIL;
+	ListCell   *cell;
+
+	foreach(cell, rel->joininfo)
+		outers = add_outer(rel, lfirst_node(RestrictInfo, cell), outers);
+	for (AttrNumber attno = 1; rel->has_eclass_joins && attno <= table->natts; attno++)
+		foreach(cell, generate_implied_equalities_for_column(root, rel, is_column, &attno,
+															 rel->lateral_referencers))
+			outers = add_outer(rel, lfirst_node(RestrictInfo, cell), outers);
+	return outers;
+}
+
+/*
+ * host_get_paths adds a scan by the table's own conditions, and those scans
+ * that a join would run once for each outer row with fewer requests.
+ */
 void
 host_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 {
 	HostRel    *info = rel->fdw_private;
+	ListCell   *cell;
 
 	(void) table_id;
-	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rel->rows,
-#if PG_VERSION_NUM >= 180000
-												   0,
-#endif
-												   info->startup_cost, info->total_cost,
-												   NIL, rel->lateral_relids, NULL,
-#if PG_VERSION_NUM >= 170000
-												   NIL,
-#endif
-												   NIL));
+	add_scan(root, rel, &info->estimate, rel->lateral_relids);
+	foreach(cell, possible_outers(root, rel, info->table))
+	{
+		ParamPathInfo *param = get_baserel_parampathinfo(root, rel, lfirst(cell));
+		List	   *clauses = list_concat_copy(rel->baserestrictinfo, param->ppi_clauses);
+		HostEstimate estimate = host_estimate(root, rel, info->table, info->columns, clauses);
+
+		if (estimate.requests >= info->estimate.requests)
+			continue;
+		param->ppi_rows = estimate.rows;
+		add_scan(root, rel, &estimate, lfirst(cell));
+	}
+}
+
+/*
+ * sufficient_rows returns how many rows the statement takes at most, or 0: that
+ * is known when this scan is all that it reads, and what is fetched is returned.
+ */
+static int
+sufficient_rows(PlannerInfo *root, RelOptInfo *rel)
+{
+	Query	   *query = root->parse;
+
+	if (root->limit_tuples < 1 || root->limit_tuples > PG_INT32_MAX ||
+		query->sortClause || query->distinctClause || query->groupClause ||
+		query->hasAggs || query->havingQual || query->hasTargetSRFs || query->hasWindowFuncs || query->setOperations ||
+		bms_membership(root->all_baserels) != BMS_SINGLETON ||
+		!((HostRel *) rel->fdw_private)->estimate.is_exact)
+		return 0;
+	return (int) root->limit_tuples;
 }
 
 /* host_get_plan makes the ForeignScan. Every clause stays with PostgreSQL too. */
@@ -139,49 +183,44 @@ ForeignScan *
 host_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid table_id, ForeignPath *path,
 			  List *tlist, List *clauses, Plan *outer)
 {
+	HostRel    *info = rel->fdw_private;
 	List	   *actual = extract_actual_clauses(clauses, false);
-	List	   *described = NIL;
 	List	   *rights = NIL;
-	ListCell   *cell;
+	List	   *quals = host_describe_quals(host_recognise(root, rel, actual), &rights);
+	int			limit = sufficient_rows(root, rel);
+	double		requests = path->fdw_private ? floatVal(linitial(path->fdw_private)) : 0;
 
-	(void) path;
-	foreach(cell, host_recognise(root, rel, actual))
-	{
-		HostQual   *qual = lfirst(cell);
-
-		described = lappend(described, list_make3_int(qual->attno, qual->op, (int) qual->right_type));
-		rights = lappend(rights, qual->right);
-	}
+	(void) table_id;
 	return make_foreignscan(tlist, actual, rel->relid, rights,
-							list_make2(described, needed_columns(rel, host_table(table_id))),
+							list_make4(quals, info->columns, list_make1_int(limit),
+									   makeFloat(psprintf("%f", requests))),
 							NIL, NIL, outer);
 }
 
-/* host_plan_quals returns the quals of a plan; their right-hand sides are in fdw_exprs. */
-HostQual *
-host_plan_quals(ForeignScan *plan, int *n)
+/* host_plan_quals returns the quals of a plan. */
+List *
+host_plan_quals(ForeignScan *plan)
 {
-	List	   *described = linitial(plan->fdw_private);
-	HostQual   *quals = palloc0(sizeof(HostQual) * Max(list_length(described), 1));
-	ListCell   *cell;
-
-	*n = 0;
-	foreach(cell, described)
-	{
-		List	   *qual = lfirst(cell);
-
-		quals[*n].attno = linitial_int(qual);
-		quals[*n].op = (HostOp) lsecond_int(qual);
-		quals[*n].right_type = (Oid) lthird_int(qual);
-		quals[*n].right = list_nth(plan->fdw_exprs, *n);
-		(*n)++;
-	}
-	return quals;
+	return host_described_quals(list_nth(plan->fdw_private, PLAN_QUALS), plan->fdw_exprs);
 }
 
 /* host_plan_columns returns the attribute numbers that a plan needs. */
 List *
 host_plan_columns(ForeignScan *plan)
 {
-	return lsecond(plan->fdw_private);
+	return list_nth(plan->fdw_private, PLAN_COLUMNS);
+}
+
+/* host_plan_limit returns how many rows suffice, or 0. */
+int
+host_plan_limit(ForeignScan *plan)
+{
+	return linitial_int(list_nth(plan->fdw_private, PLAN_LIMIT));
+}
+
+/* host_plan_requests returns how many requests the planner expected. */
+double
+host_plan_requests(ForeignScan *plan)
+{
+	return floatVal(list_nth(plan->fdw_private, PLAN_REQUESTS));
 }

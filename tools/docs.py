@@ -65,22 +65,28 @@ def _examples(endpoint: Endpoint) -> list[tuple[str, list[Qual]]]:
         where, quals = time[0]
         more = f" AND {where}" if where else ""
         shown.append((f"{filter_.column} = {value!r}{more}", [Qual(filter_.column, "=", value), *quals]))
+    if endpoint.presence:
+        column = endpoint.presence.columns[-1]
+        shown.append((f"{column} IS NOT NULL", [Qual(column, "is not null", None)]))
     return shown
 
 
 def table_page(endpoint: Endpoint) -> str:
-    settings = resolve({})
+    settings = resolve({"trust_metric_filter": "true"} if endpoint.presence else {})
     lines = [f"## {endpoint.name}", "", endpoint.doc, ""]
     if endpoint.kept:
         lines += [f"The API keeps rows {endpoint.kept}.", ""]
     lines += ["| column | type | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{column.name}` | {column.type} | {column.doc} |" for column in endpoint.all_columns]
+    if endpoint.presence:
+        lines += ["", f"`{endpoint.presence.param}` is sent when the server option `trust_metric_filter` is true."]
     lines += ["", "| WHERE | requests |", "| --- | --- |"]
     for where, quals in _examples(endpoint):
         planned = plan(endpoint, quals, settings, now_s=NOW_S, endpoints=ENDPOINTS)
         targets = [f"`GET {chain.first.target}`" for chain in planned.chains]
         if planned.parents:
-            targets = [f"`GET {planned.parents.chains[0].first.target}`", f"`GET {endpoint.path}` for each"]
+            then = "for each" if endpoint.parent else f"for the second of `{planned.names}` that it tells"
+            targets = [f"`GET {planned.parents.chains[0].first.target}`", f"`GET {endpoint.path}` {then}"]
         lines.append(f"| {f'`{where}`' if where else '(none)'} | {'<br>'.join(targets)} |")
     ddl = create_foreign_table(endpoint, "customerio").replace("(", "(\n    ", 1).replace(", ", ",\n    ")
     ddl = re.sub(r"\) SERVER", "\n) SERVER", ddl, count=1)

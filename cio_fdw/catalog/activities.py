@@ -13,6 +13,22 @@ ACTIVITIES = Endpoint(
         Filter("type", "type", selectivity=0.1),
         Filter("name", "name", selectivity=0.05),
         Filter("customer_id", "customer_id", also=(("id_type", "id"),), selectivity=0.0005),
+        # NOTES.md: a workspace may refuse an id_type; the value of a cio_id needs its prefix. One can be asked for.
+        Filter(
+            "cio_id",
+            "customer_id",
+            also=(("id_type", "cio_id"),),
+            prefix="cio_",
+            may_be_refused=True,
+            selectivity=0.0005,
+        ),
+        Filter(
+            "customer_email",
+            "customer_id",
+            also=(("id_type", "email"),),
+            may_be_refused=True,
+            selectivity=0.0005,
+        ),
     ),
     incremental="cursor",
     kept="30 days guaranteed",

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cio_fdw.endpoint import Column, Endpoint, Filter, Paging, Window
+from cio_fdw.endpoint import Column, Endpoint, Filter, OneRow, Paging, Presence, Window
 
 MESSAGE_TYPES = frozenset(("email", "webhook", "twilio", "whatsapp", "slack", "push", "in_app", "live_notification"))
 
@@ -17,14 +17,30 @@ MESSAGES = Endpoint(
     path="/v1/messages",
     rows_key="messages",
     key=("id",),
-    # No one_row: /v1/messages/{id} also answers for drafts and for what is older than the list, so pushing
-    # `id = …` would add rows.
+    # /v1/messages/{id} also answers for drafts and for what is older than the list.
+    one_row=OneRow("/v1/messages/{id}", "message", confirmed=True),
     paging=Paging(size_param="limit", page_size=1000, max_size=1000),
     filters=(
         Filter("campaign_id", "campaign_id", selectivity=0.02),
         Filter("newsletter_id", "newsletter_id", selectivity=0.02),
         Filter("action_id", "action_id", selectivity=0.005),
         Filter("type", "type", known=MESSAGE_TYPES, selectivity=0.3),
+    ),
+    presence=Presence(
+        "metric",
+        (
+            "spammed",
+            "failed",
+            "undeliverable",
+            "unsubscribed",
+            "dropped",
+            "bounced",
+            "converted",
+            "clicked",
+            "opened",
+            "delivered",
+            "sent",
+        ),
     ),
     incremental="window",
     kept="about 6 months",

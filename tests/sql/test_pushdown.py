@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import psycopg
 import pytest
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.client import Simulator
-from tests.sql.helpers import Connection, asked, epoch, params, rows, value
+from tests.sql.helpers import Connection, asked, epoch, params, rows, server_option, value
 
 DAY = "created >= '2026-10-05 00:00+00' and created < '2026-10-06 00:00+00'"
 DAY_PARAMS = {"start_ts": str(epoch("2026-10-05")), "end_ts": str(epoch("2026-10-06")), "limit": "1000"}
@@ -349,14 +351,85 @@ def test_one_row_by_its_id(db: Connection, sim: Simulator, table: str) -> None:
     assert all(target.partition("?")[0] == path for target in asked(sim))
 
 
-def test_a_message_is_not_read_by_its_id(db: Connection, sim: Simulator) -> None:
-    """That read also answers for drafts and for messages older than the list, which the table does not hold."""
-    draft = sim.data("message_drafts")[-1]
+def test_a_message_by_its_id_comes_from_the_list(db: Connection, sim: Simulator) -> None:
+    """The read by id only tells the second: it also answers for drafts, which the table does not hold."""
     message = sim.data("messages")[-1]
-    query = "select id from customerio.messages where id = %s and created >= to_timestamp(%s)"
+    second = f"start_ts={message['created']}&end_ts={message['created']}&limit=1000"
+    assert rows(db, "select id from customerio.messages where id = %s", [message["id"]]) == [(message["id"],)]
+    assert asked(sim) == [f"/v1/messages/{message['id']}", f"/v1/messages?{second}"]
+
+
+def test_a_draft_is_no_message_and_a_message_no_draft(db: Connection, sim: Simulator) -> None:
+    draft, message = sim.data("message_drafts")[-1], sim.data("messages")[-1]
+    query = "select id from customerio.{} where id = %s"
+    assert rows(db, query.format("messages"), [draft["id"]]) == []
+    assert rows(db, query.format("message_drafts"), [draft["id"]]) == [(draft["id"],)]
+    assert rows(db, query.format("message_drafts"), [message["id"]]) == []
+    assert len(asked(sim)) == 6
+
+
+def test_a_message_that_is_not_there_costs_one_request(db: Connection, sim: Simulator) -> None:
+    assert rows(db, "select id from customerio.messages where id = 'nope'") == []
+    assert asked(sim) == ["/v1/messages/nope"]
+
+
+def test_a_message_by_id_is_left_to_the_list_where_that_is_fewer_requests(db: Connection, sim: Simulator) -> None:
+    message = sim.data("messages")[-1]
+    query = "select id from customerio.messages where id = %s and created = to_timestamp(%s)"
     assert rows(db, query, [message["id"], message["created"]]) == [(message["id"],)]
-    assert rows(db, query, [draft["id"], draft["created"]]) == []
-    assert all(target.startswith("/v1/messages?") for target in asked(sim))
+    assert len(asked(sim)) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "prefix", "id_type"), [("customer_email", "", "email"), ("cio_id", "cio_", "cio_id")]
+)
+def test_activities_of_a_person(db: Connection, sim: Simulator, column: str, prefix: str, id_type: str) -> None:
+    key = "email" if column == "customer_email" else "cio_id"
+    person = next(row["customer_identifiers"][key] for row in sim.data("activities") if row["customer_identifiers"])
+    expected = sum((row["customer_identifiers"] or {}).get(key) == person for row in sim.data("activities"))
+    assert rows(db, f"select count(*) from customerio.activities where {column} = %s", [person]) == [(expected,)]
+    assert asked(sim) == [f"/v1/activities?customer_id={quote(prefix + person, safe='')}&id_type={id_type}&limit=100"]
+
+
+def test_two_identifiers_of_a_person_are_one_parameter(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.activities where customer_email = 'a@b.c' and customer_id = 'u-1'")
+    assert asked(sim) == ["/v1/activities?customer_id=u-1&id_type=id&limit=100"]
+
+
+def test_several_addresses_are_not_pushed(db: Connection, sim: Simulator) -> None:
+    rows(db, "select id from customerio.activities where customer_email in ('a@b.c', 'd@e.f') limit 1")
+    assert asked(sim)[0] == "/v1/activities?limit=100"
+
+
+METRIC = "created >= '2026-10-05 00:00+00' and created < '2026-10-06 00:00+00' and {}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "metric"),
+    [
+        ("opened is not null", "opened"),
+        ("opened > '2026-10-05'", "opened"),
+        ("opened is not null and clicked is not null", "clicked"),
+        ("(opened is not null or opened > '2026-10-05')", "opened"),
+    ],
+)
+def test_a_trusted_metric_is_pushed(db: Connection, sim: Simulator, condition: str, metric: str) -> None:
+    query = f"select count(*) from customerio.messages where {METRIC.format(condition)}"
+    untrusted = rows(db, query)
+    assert all("metric" not in params(target) for target in asked(sim))
+    sim.reset()
+    with server_option(db, "trust_metric_filter", "true"):
+        assert rows(db, query) == untrusted
+    assert [params(target)["metric"] for target in asked(sim)] == [metric]
+
+
+@pytest.mark.parametrize(
+    "condition", ["opened is null", "human_opened is not null", "(opened is not null or clicked is not null)"]
+)
+def test_what_is_no_metric_filter_is_not_pushed(db: Connection, sim: Simulator, condition: str) -> None:
+    with server_option(db, "trust_metric_filter", "true"):
+        rows(db, f"select id from customerio.messages where {METRIC.format(condition)}")
+    assert all("metric" not in params(target) for target in asked(sim))
 
 
 def test_a_one_row_read_is_checked_by_the_other_conditions(db: Connection, sim: Simulator) -> None:
@@ -372,8 +445,8 @@ def test_filters_of_activities(db: Connection, sim: Simulator) -> None:
     assert (activity["id"],) in found
     assert params(asked(sim)[0]) == {"customer_id": customer, "id_type": "id", "type": type_, "limit": "100"}
     sim.reset()
-    rows(db, "select id from customerio.activities where customer_email = 'x@example.org'")
-    assert "customer_id" not in params(asked(sim)[0])
+    rows(db, "select id from customerio.activities where delivery_type = 'email' limit 1")
+    assert asked(sim)[0] == "/v1/activities?limit=100"
 
 
 def test_hidden_senders_are_asked_for(db: Connection, sim: Simulator) -> None:

@@ -10,7 +10,7 @@ from cio_fdw.endpoint import Column, Endpoint, Filter, OneRow, Paging, Parent
 from cio_fdw.options import resolve
 from cio_fdw.plan import Plan, plan
 from cio_fdw.quals import Qual
-from cio_fdw.windows import US
+from cio_fdw.ranges import US
 
 NOW_S = 1_767_312_000
 DEFAULTS = resolve({})

@@ -95,27 +95,27 @@ def test_an_error_without_a_traceback() -> None:
 
 
 def test_columns_must_be_the_endpoints() -> None:
-    error = raised(native.explain, table(relname="c", names=("id", "nope"), endpoint="campaigns"), [])
+    error = raised(native.explain, table(relname="c", names=("id", "nope"), endpoint="campaigns"), [], None, 1.0)
     assert isinstance(error, UnknownColumnError)
     assert error.message == 'foreign table "c" has a column "nope" that endpoint campaigns does not have'
     assert error.hint == 'Drop it (ALTER FOREIGN TABLE "c" DROP COLUMN "nope"), or use raw->>\'nope\'.'
 
 
 def test_column_types_must_be_the_endpoints() -> None:
-    error = raised(native.explain, table(types=("integer", "text")), [])
+    error = raised(native.explain, table(types=("integer", "text")), [], None, 1.0)
     assert isinstance(error, ColumnTypeError)
     assert error.message == 'column "id" of foreign table "campaigns" is integer, but must be bigint'
     assert error.hint == 'ALTER FOREIGN TABLE "campaigns" ALTER COLUMN "id" TYPE bigint;'
 
 
 def test_dropped_columns_are_passed_over() -> None:
-    shown = native.explain(table(names=("id", None, "raw"), types=("bigint", None, "jsonb")), [])
+    shown = native.explain(table(names=("id", None, "raw"), types=("bigint", None, "jsonb")), [], None, 1.0)
     assert shown[0] == ("API Request", ("GET /v1/campaigns",), "")
 
 
 def test_an_endpoint_that_is_none() -> None:
-    assert isinstance(raised(native.explain, table(relname="c"), []), UnknownTableError)
-    assert native.explain(table(relname="c", endpoint="campaigns"), [])
+    assert isinstance(raised(native.explain, table(relname="c"), [], None, 1.0), UnknownTableError)
+    assert native.explain(table(relname="c", endpoint="campaigns"), [], None, 1.0)
 
 
 def test_import_takes_no_options() -> None:
@@ -132,15 +132,29 @@ def test_a_user_without_a_mapping() -> None:
     assert error.hint == "CREATE USER MAPPING FOR CURRENT_USER SERVER \"srv\" OPTIONS (app_api_key '...');"
 
 
+def estimated(*quals: tuple[str, str, Any], total: float = 0.0, **kept: float) -> native.Estimate:
+    return native.estimate(table("messages", ("id",), ("text",)), quals, ("id",), total, kept)
+
+
 def test_estimates_rise_with_requests_and_are_nothing_for_nothing() -> None:
-    rows, width, startup, total = native.estimate(table("messages", ("id",), ("text",)), [], ("id",))
-    assert rows > 1000
-    assert 0 < width < 100
-    assert 0 < startup < total
-    assert native.estimate(table(), [("id", "=", None)], ()) == (0.0, 0, 0.0, 0.0)
-    one = native.estimate(table("messages", ("id",), ("text",)), [("campaign_id", "=", 7)], ("id",))
-    assert one[3] < total
+    whole, one = estimated(), estimated(("campaign_id", "=", 7))
+    assert whole.rows > 1000
+    assert 0 < whole.width < 100
+    assert 0 < whole.startup_cost < whole.total_cost
+    assert one.total_cost < whole.total_cost
+    assert one.requests < whole.requests
+    assert one.table_rows == whole.rows
+    nothing = native.estimate(table(), [("id", "=", None)], (), 0.0, {})
+    assert (nothing.rows, nothing.requests, nothing.total_cost) == (0.0, 0.0, 0.0)
+
+
+def test_statistics_beat_the_catalog() -> None:
+    one = estimated(("campaign_id", "=", 7), total=5000.0, campaign_id=0.01, subject=0.5)
+    assert one.rows == 50
+    assert set(one.pushed) == {"campaign_id", "created"}
+    assert one.table_rows == 5000.0
 
 
 def test_a_wide_row_is_priced_as_one() -> None:
-    assert native.estimate(table(), [], ("id", "raw"))[1] > native.estimate(table(), [], ("id",))[1]
+    wide = native.estimate(table(), [], ("id", "raw"), 0.0, {})
+    assert wide.width > native.estimate(table(), [], ("id",), 0.0, {}).width

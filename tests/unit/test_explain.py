@@ -11,15 +11,17 @@ from cio_fdw.explain import after, before
 from cio_fdw.options import resolve
 from cio_fdw.plan import plan
 from cio_fdw.quals import UNKNOWN, Qual
+from cio_fdw.ranges import US
 from cio_fdw.stats import Stats
-from cio_fdw.windows import DAY_S, US
+from cio_fdw.windows import DAY_S
 
 NOW_S = 1_767_312_000
 
 
 def explained(table: str, *quals: tuple[str, str, Any]) -> list[Any]:
     settings = resolve({})
-    return before(plan(ENDPOINTS[table], [Qual(*q) for q in quals], settings, now_s=NOW_S, endpoints=ENDPOINTS))
+    made = plan(ENDPOINTS[table], [Qual(*q) for q in quals], settings, now_s=NOW_S, endpoints=ENDPOINTS)
+    return before(made, made.requests)
 
 
 def test_a_list() -> None:

@@ -10,13 +10,14 @@ import cio_fdw
 LAYERS = (
     ("errors",),
     ("secret", "quals", "endpoint"),
-    ("options",),
+    ("options", "ranges", "request"),
     ("catalog",),
     ("windows", "ddl", "convert", "stats", "lanes"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("fetch", "walk"),
     ("scan",),
+    ("sample",),
     ("native",),
 )
 BESIDE = {"simulator", "server", "cli", "listing", "demo", "__main__", "__init__"}

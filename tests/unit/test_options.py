@@ -36,6 +36,7 @@ VALUES: dict[str, tuple[list[str], list[str], str]] = {
     "timeout": (["0.1", "60", "3600", "1.25"], ["0", "0.09", "3601", "1e3", "inf", "nan", ".5", "1."],
                 "must be a number from 0.1 to 3600"),
     "max_retries": (["0", "100"], ["101", "-1", "+1"], "must be a whole number from 0 to 100"),
+    "trust_metric_filter": (["true", "false"], ["", "on", "1", "True"], "must be true or false"),
     "app_api_key": (["k", "!~", "x" * 512], ["", "a b", "a\nb", "x" * 513, "k\u00e9y"],
                     "must be 1 to 512 visible ASCII characters"),
     "app_api_key_file": (["/etc/key", "/"], ["", "key", "./key", "/a\0b"], "must be an absolute path"),

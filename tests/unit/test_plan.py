@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cio_fdw.plan import MAX_COMBINATIONS, Request, allowed_values, plan
 from cio_fdw.quals import UNKNOWN, Qual
-from cio_fdw.windows import DAY_S, US
+from cio_fdw.ranges import US
+from cio_fdw.windows import DAY_S
 from tests.unit.plan_world import DEFAULTS, LAST_MINUTE, NOW_S, RANGE, TIMES, UNTIL_EARLIER, WORLD, planned, targets
 
 
@@ -167,8 +168,8 @@ def test_contradictions_ask_for_nothing(quals: list[tuple[str, str, Any]]) -> No
 
 
 def test_a_table_without_a_parent_has_no_child() -> None:
-    with pytest.raises(ValueError, match=r"^messages has no parent$"):
-        planned("messages").child(7)
+    with pytest.raises(ValueError, match=r"^messages: a plan without parents has no children$"):
+        planned("messages").children(7)
 
 
 @pytest.mark.parametrize(("option", "limit"), [("50", 50), ("1000", 1000), ("1001", 1000), ("30000", 1000)])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.plan import Chain, Request
 from cio_fdw.quals import UNKNOWN
-from cio_fdw.windows import US
+from cio_fdw.ranges import US
 from tests.unit.plan_world import RANGE, TIMES, planned, targets
 
 
@@ -100,8 +100,9 @@ def test_children_of_all_parents() -> None:
     assert all_.chains == ()
     assert all_.parents is not None
     assert [chain.first.target for chain in all_.parents.chains] == ["/v1/campaigns"]
-    assert all_.child(7).first.target == "/v1/campaigns/7/actions"
-    assert all_.child(7).may_be_missing
+    (child,) = all_.children(7)
+    assert child.first.target == "/v1/campaigns/7/actions"
+    assert child.may_be_missing
     assert all_.rows == all_.parents.rows * ENDPOINTS["campaign_actions"].typical_rows
     assert all_.requests == all_.parents.requests + all_.parents.rows
 
@@ -131,6 +132,7 @@ def test_an_unknown_parent() -> None:
 
 
 def test_every_child_carries_the_page_size() -> None:
-    assert planned("members").child("x").first.target == "/v1/search/x/members?all=1&limit=100"
+    (child,) = planned("members").children("x")
+    assert child.first.target == "/v1/search/x/members?all=1&limit=100"
     assert targets("members", ("name", "=", "x"), page_size="7") == ["/v1/search/x/members?all=1&limit=7"]
     assert targets("members", ("name", "=", "x"), page_size="900") == ["/v1/search/x/members?all=1&limit=300"]

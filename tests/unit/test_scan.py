@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_fdw.lanes import Stop
+from cio_fdw.ranges import US
 from cio_fdw.scan import scan
-from cio_fdw.windows import DAY_S, FREEZE_LAG_S, US
+from cio_fdw.windows import DAY_S, FREEZE_LAG_S
 from tests.unit.scan_world import NOW_S, Messages, lane_threads, world_of
 
 

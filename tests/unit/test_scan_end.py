@@ -11,11 +11,21 @@ import pytest
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.endpoint import Paging
-from cio_fdw.errors import CioError, Interrupted, NotFoundError, PagingError, RecordError, ServerError, Where
+from cio_fdw.errors import (
+    CioError,
+    Interrupted,
+    NotFoundError,
+    PagingError,
+    RecordError,
+    RequestError,
+    ServerError,
+    Where,
+)
 from cio_fdw.options import resolve
 from cio_fdw.plan import plan
+from cio_fdw.ranges import US
 from cio_fdw.scan import scan
-from cio_fdw.windows import DAY_S, US
+from cio_fdw.windows import DAY_S
 from tests.unit.scan_world import NOW_S, Handler, Messages, World, lane_threads, world_of
 
 
@@ -114,7 +124,7 @@ def test_a_parent_without_an_id_is_an_error() -> None:
     world = World(Campaigns(1, None))
     with pytest.raises(RecordError) as caught:
         world.rows(world.plan("campaign_actions"))
-    assert caught.value.message == "table campaigns: a record has no id, which names its children"
+    assert caught.value.message == "table campaigns: a record has no id, which names what to ask next"
 
 
 def test_parents_of_several_pages() -> None:
@@ -227,3 +237,38 @@ def test_batches_are_never_empty_and_keep_the_order_of_a_page() -> None:
 def test_a_scan_of_no_columns_counts() -> None:
     world = world_of(Messages([NOW_S - 9] * 7), wanted=())
     assert world.rows(world.plan("messages", page_size="2")) == [()] * 7
+
+
+REFUSED = ("customer_email", "=", "a@example.org")
+
+
+def activities(status: int) -> Handler:
+    """An activity log of a workspace that has no e-mail addresses as identifiers."""
+
+    def answer(path: str, params: dict[str, str]) -> Any:
+        if "id_type" in params:
+            raise RequestError(Where("activities", path), status=status, reason="id_type email is not supported")
+        return {"activities": [{"id": "01"}, {"id": "02"}], "next": ""}
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_filter_that_a_workspace_refuses_is_left_to_postgresql(status: int) -> None:
+    world = World(activities(status))
+    assert world.rows(world.plan("activities", REFUSED)) == [("01",), ("02",)]
+    assert world.targets == [
+        "/v1/activities?customer_id=a%40example.org&id_type=email&limit=100",
+        "/v1/activities?limit=100",
+    ]
+    assert world.host.notices == [
+        "activities: this workspace does not take the request GET /v1/activities with customer_id and id_type, "
+        "so every row is read"
+    ]
+
+
+def test_other_refusals_stay_errors() -> None:
+    world = World(activities(403))
+    with pytest.raises(RequestError):
+        world.rows(world.plan("activities", REFUSED))
+    assert len(world.targets) == 1

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cio_fdw.endpoint import Window
 from cio_fdw.quals import UNKNOWN, Qual
-from cio_fdw.windows import DAY_S, FREEZE_LAG_S, US, Range, Windows, covering_range, split
+from cio_fdw.ranges import US, Range, covering_range
+from cio_fdw.windows import DAY_S, FREEZE_LAG_S, Windows, split
 
 WINDOW = Window("created", "start_ts", "end_ts", max_days=180, kept_days=184)
 NOW_S = 1_767_312_000

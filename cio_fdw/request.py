@@ -1,0 +1,58 @@
+"""One GET, and a chain of them.
+
+Request("/v1/messages", (("type", "email"), ("limit", "1000"))).target  -> "/v1/messages?type=email&limit=1000"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+from urllib.parse import quote
+
+from cio_fdw.quals import UNKNOWN
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET. `target` is what follows the API's root, encoded."""
+
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def target(self) -> str:
+        query = "&".join(f"{name}={_encode(value)}" for name, value in self.params)
+        return f"{self.path}?{query}" if query else self.path
+
+    def with_param(self, name: str, value: str) -> Request:
+        """The same request with `name` set to `value`, replacing an earlier one."""
+        kept = tuple(param for param in self.params if param[0] != name)
+        return replace(self, params=(*kept, (name, value)))
+
+
+def _encode(value: str) -> str:
+    return value if value == str(UNKNOWN) else quote(value, safe="")
+
+
+def path_step(value: Any) -> str:
+    """An id inside a path. A bare "?" stands for UNKNOWN only: a real one would begin the query string."""
+    return str(UNKNOWN) if value is UNKNOWN else quote(str(value), safe="")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Requests that follow each other's cursor, from `first` on."""
+
+    first: Request
+    constants: tuple[tuple[str, Any], ...] = ()
+    """Column values known from the request: a child's parent id."""
+    may_be_missing: bool = False
+    """A 404 means no rows: the parent vanished after its list was read (OBSERVED.md)."""
+    row_key: str = ""
+    """Where the body holds one row instead of a list (`OneRow`)."""
+    tail: bool = False
+    """An open range; see windows. Its second page must not be asked for as it is."""
+    leads: bool = False
+    """Its rows are not results: each names further chains (`Plan.children`)."""
+    fallback: Optional[Request] = None
+    """Asked for instead when the API refuses `first` (400, 404): the same without the filter it may not support."""
