@@ -330,7 +330,10 @@ def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Win
         if high_s is not None:
             bounds.append((endpoint.window.end_param, str(high_s)))
         is_tail = (low_s, high_s) == windows.tail
-        chains.append(Chain(_request(endpoint, filters, bounds, size), tail=is_tail))
+        range_s: Optional[tuple[int, int]] = None
+        if isinstance(low_s, int) and isinstance(high_s, int) and not is_tail and not ask.limit:
+            range_s = (low_s, high_s)
+        chains.append(Chain(_request(endpoint, filters, bounds, size), tail=is_tail, range_s=range_s))
     return chains
 
 

@@ -25,9 +25,10 @@ class Request:
         return f"{self.path}?{query}" if query else self.path
 
     def with_param(self, name: str, value: str) -> Request:
-        """The same request with `name` set to `value`, replacing an earlier one."""
-        kept = tuple(param for param in self.params if param[0] != name)
-        return replace(self, params=(*kept, (name, value)))
+        """The same request with `name` set to `value`, in the place of an earlier one."""
+        if all(param[0] != name for param in self.params):
+            return replace(self, params=(*self.params, (name, value)))
+        return replace(self, params=tuple((name, value) if param[0] == name else param for param in self.params))
 
 
 def _encode(value: str) -> str:
@@ -52,6 +53,8 @@ class Chain:
     """Where the body holds one row instead of a list (`OneRow`)."""
     tail: bool = False
     """An open range; see windows. Its second page must not be asked for as it is."""
+    range_s: Optional[tuple[int, int]] = None
+    """The closed range of `first`, when it may be cut into ranges that are read side by side (`splitting`)."""
     leads: bool = False
     """Its rows are not results: each names further chains (`Plan.children`)."""
     fallback: Optional[Request] = None

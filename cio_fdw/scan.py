@@ -4,7 +4,7 @@
 
 Up to `max_concurrency` requests are under way at once, but no more than the reader's appetite allows:
 the first page is asked for alone, and more at once only when earlier ones were read. So `LIMIT 5` costs
-one request, and a full scan reaches full width after two. At most `max_concurrency` pages are held.
+one request, and a full scan reaches full width after two. At most ROUND_PAGES * `max_concurrency` pages are held.
 
 None is under way while the reader has the rows: PostgreSQL then holds Python's lock, worker threads stand
 still, and a cursor left open would run requests into their timeouts. However the scan ends, its threads
@@ -31,9 +31,13 @@ from cio_fdw.plan import Plan
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
 from cio_fdw.stats import Stats
-from cio_fdw.walk import Walk
+from cio_fdw.walk import Walk, split_walk
 
 LONGEST_WAIT_S = 1.0
+
+ROUND_PAGES = 3
+"""Pages that are fetched before the reader gets them, for each request that may be under way: one that takes longer
+than the others then keeps them waiting more rarely."""
 
 BATCH_ROWS = 100
 """Rows converted at once: a page's rows as Python objects take five times the memory of its body."""
@@ -96,33 +100,52 @@ class _Run:
 
     def batches(self) -> Iterator[list[Row]]:
         while self._pending or self.lanes.in_flight:
-            # Now the reader waits: at least one request must be under way.
-            self._submit(2 ** min(self._read, MAX_DOUBLINGS))
-            for done in self._all_finished():
-                yield from self._take(done)
+            for done in self._round():
+                yield from self._rows_of(done)
                 self._read += 1
 
-    def _submit(self, appetite: int) -> None:
-        """Sends pending requests while fewer than `appetite` are under way."""
-        while self._pending and self.lanes.in_flight < min(appetite, self._tools.max_concurrency):
+    def _round(self) -> list[Done[Page]]:
+        """Finished requests, once none is under way: as many as the reader's appetite, or up to a failure.
+
+        Now the reader waits, so at least one request must be under way.
+        """
+        most = min(2 ** min(self._read, MAX_DOUBLINGS), ROUND_PAGES * self._tools.max_concurrency)
+        finished: list[Done[Page]] = []
+        self._submit(most)
+        while self.lanes.in_flight and not any(map(_is_failed, finished)):
+            self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
+            new = self.lanes.collect()
+            for done in new:
+                self._follow(done)
+            finished += new
+            self._submit(most - len(finished))
+        return finished
+
+    def _submit(self, most: int) -> None:
+        """Sends pending requests while fewer than `most` are under way, and no more than may be."""
+        while self._pending and self.lanes.in_flight < min(most, self._tools.max_concurrency):
             walk = self._pending.popleft()
             self.lanes.submit(walk, partial(_fetch, self._tools, walk))
 
-    def _all_finished(self) -> list[Done[Page]]:
-        """The requests under way, once all have finished, in that order; waits as long as it takes."""
-        done = self.lanes.collect()
-        while self.lanes.in_flight and not any(map(_is_failed, done)):
-            self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
-            done += self.lanes.collect()
-        return done
-
-    def _take(self, done: Done[Page]) -> Iterator[list[Row]]:
-        """The rows of one answer, in batches; queues what follows from it."""
+    def _follow(self, done: Done[Page]) -> None:
+        """Queues what is to be asked after this answer."""
         walk: Walk = done.tag
         if _is_refused(done):
             self._pending.appendleft(self._without_filter(walk))
+        if done.error is not None or done.result is None:
             return
-        if _is_gone(done):
+        if walk.chain.leads:
+            self._pending.extend(self._children(walk, done.result))
+        parts = split_walk(walk, done.result, self._tools.max_concurrency)
+        if parts:
+            self._pending.extendleft(reversed(parts))
+        elif walk.advance(done.result, int(self._tools.clock())):
+            self._pending.appendleft(walk)
+
+    def _rows_of(self, done: Done[Page]) -> Iterator[list[Row]]:
+        """The rows of one answer, in batches."""
+        walk: Walk = done.tag
+        if _is_refused(done) or _is_gone(done):
             return
         if done.error is not None:
             raise done.error
@@ -133,12 +156,8 @@ class _Run:
             self._tools.notice_once(
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
             )
-        if walk.advance(page, int(self._tools.clock())):
-            self._pending.appendleft(walk)
-        if walk.chain.leads:
-            self._pending.extend(self._children(walk, page))
-            return
-        yield from self._batches(walk, page)
+        if not walk.chain.leads:
+            yield from self._batches(walk, page)
 
     def _without_filter(self, walk: Walk) -> Walk:
         """The walk to make instead of one that the API refuses."""

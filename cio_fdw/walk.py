@@ -10,28 +10,43 @@ the end (OBSERVED.md, messages), which would never stop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Optional
 
-from cio_fdw.endpoint import Endpoint
-from cio_fdw.errors import PagingError
+from cio_fdw.endpoint import Endpoint, Window
+from cio_fdw.errors import PagingError, RecordError
 from cio_fdw.pages import Page
+from cio_fdw.ranges import US
 from cio_fdw.request import Chain
+from cio_fdw.rows import RowReader
+from cio_fdw.splitting import Part, split
 from cio_fdw.windows import FREEZE_LAG_S
 
 
 class Walk:
     """The state of one chain. `not_before_s`: unix time before which `request` must not be sent."""
 
-    def __init__(self, chain: Chain, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        endpoint: Endpoint,
+        *,
+        pages: Optional[float] = None,
+        already: Optional[Mapping[tuple[Any, ...], int]] = None,
+    ) -> None:
+        """`pages`: how many are expected. `already`: keys of rows that came in another walk, with their seconds."""
         self.chain = chain
+        self.pages = pages
+        self.already = already or {}
         self.endpoint = endpoint
         self.request = chain.first
         self.not_before_s = 0.0
         self.page_number = 1
         self._open = chain.tail
         self._cursors: set[str] = set()
-        self._seen: set[Any] = set()
+        self._repeats = chain.tail or endpoint.moves or bool(self.already)
+        self._seen: set[Any] = set(self.already)
 
     def advance(self, page: Page, now_s: int) -> bool:
         """Whether there is a next request after `page`, which was the answer to the present one."""
@@ -70,8 +85,8 @@ class Walk:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether records may come twice in this walk: a tail asked for again, a list that moves meanwhile."""
-        return self.chain.tail or self.endpoint.moves
+        """Whether records may come twice: of a tail asked for again, a list that moves, a range that was cut."""
+        return self._repeats
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
         """For each record's key whether it has not come in this walk before. One with a null tells nothing apart."""
@@ -80,3 +95,31 @@ class Walk:
             fresh.append(None in key or key not in self._seen)
             self._seen.add(key)
         return fresh
+
+
+def split_walk(walk: Walk, page: Page, width: int) -> list[Walk]:
+    """Walks that together read the range of `walk`, whose first page is `page`; [] when it should go on by itself.
+
+    The rows of that page come again in the part that holds their second; there they are passed over.
+    """
+    window, range_s = walk.endpoint.window, walk.chain.range_s
+    if walk.page_number > 1 or window is None or range_s is None or page.next is None:
+        return []
+    try:
+        rows = RowReader(walk.endpoint, (window.column, *walk.endpoint.key)).read(page.records)
+    except RecordError:  # a column that the statement may not want: whoever reads it will say so
+        return []
+    if any(value is None for row in rows for value in row):
+        return []
+    created_s = [row[0] // US for row in rows]
+    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
+    came = {**walk.already, **{tuple(row[1:]): row[0] // US for row in rows}}
+    return [_part_of(walk, window, part, came) for part in parts]
+
+
+def _part_of(walk: Walk, window: Window, part: Part, came: Mapping[tuple[Any, ...], int]) -> Walk:
+    first = walk.chain.first.with_param(window.start_param, str(part.low_s))
+    first = first.with_param(window.end_param, str(part.high_s))
+    already = {key: second for key, second in came.items() if part.low_s <= second <= part.high_s}
+    chain = replace(walk.chain, first=first, range_s=(part.low_s, part.high_s))
+    return Walk(chain, walk.endpoint, pages=part.pages, already=already)

@@ -7,6 +7,7 @@ import select
 import threading
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qs, urlsplit
+from zlib import crc32
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.errors import Interrupted, Where
@@ -107,12 +108,13 @@ class World:
 
 
 class Messages:
-    """GET /v1/messages as OBSERVED.md has it: bounds inclusive, tokens positional, newest first.
+    """GET /v1/messages as OBSERVED.md has it: bounds inclusive, tokens positional; newest first, unless told.
 
     With `arriving`, that many new messages exist before each answer, created now.
     """
 
-    def __init__(self, created_s: list[int], arriving: int = 0) -> None:
+    def __init__(self, created_s: list[int], arriving: int = 0, order: str = "newest") -> None:
+        self.order = order
         self.rows = [{"id": f"m{i}", "created": second} for i, second in enumerate(created_s)]
         self.arriving = arriving
         self.world: Optional[World] = None
@@ -125,7 +127,10 @@ class Messages:
             self.rows += [{"id": f"m{len(self.rows) + i}", "created": now_s} for i in range(self.arriving)]
         low_s, high_s = int(params["start_ts"]), int(params.get("end_ts", 10**12))
         found = [row for row in reversed(self.rows) if low_s <= row["created"] <= high_s]
-        found.sort(key=lambda row: -row["created"])
+        if self.order == "shuffled":
+            found.sort(key=lambda row: crc32(str(row["id"]).encode()))
+        else:
+            found.sort(key=lambda row: row["created"] if self.order == "oldest" else -row["created"])
         begin, limit = int(params.get("start", "v20:0")[4:]), int(params["limit"])
         more = begin + limit < len(found)
         return {"messages": found[begin : begin + limit], "next": f"v20:{begin + limit}" if more else ""}

@@ -12,7 +12,7 @@ LAYERS = (
     ("secret", "quals", "endpoint"),
     ("options", "ranges", "request"),
     ("catalog",),
-    ("windows", "ddl", "convert", "stats", "lanes"),
+    ("windows", "splitting", "ddl", "convert", "stats", "lanes"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("fetch", "walk"),

@@ -222,7 +222,7 @@ def test_a_range_before_everything_kept_asks_for_nothing_but_says_so() -> None:
 
 def test_with_param_replaces() -> None:
     request = Request("/v1/x", (("a", "1"), ("start", "old"), ("b", "2")))
-    assert request.with_param("start", "n+w").target == "/v1/x?a=1&b=2&start=n%2Bw"
+    assert request.with_param("start", "n+w").target == "/v1/x?a=1&start=n%2Bw&b=2"
     assert request.target == "/v1/x?a=1&start=old&b=2"
 
 
