@@ -86,6 +86,8 @@ def _respelled(kind: str, body: dict[str, Any], token: str) -> dict[str, Any]:
     following = body.get("next") or token or "djIwOjE"
     if kind == "loop":
         return {**body, "next": token or following}
+    if kind == "hollow" and isinstance(body[rows_key], dict):
+        return body
     if kind == "hollow":
         # Nothing is lost: the cursor, in a spelling that was not seen before, leads to the rows left out.
         return {**body, rows_key: [], "next": f"{token or HOLLOW}{HOLLOW}"}
