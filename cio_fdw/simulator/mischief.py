@@ -85,7 +85,8 @@ def _respelled(kind: str, body: dict[str, Any], token: str) -> dict[str, Any]:
     rows_key = next((name for name in body if name != "next"), "")
     following = body.get("next") or token or "djIwOjE"
     if kind == "loop":
-        return {**body, "next": token or following}
+        # A list that fits its page has no cursor that could lead back.
+        return {**body, "next": token} if token else body
     if kind == "hollow" and isinstance(body[rows_key], dict):
         return body
     if kind == "hollow":
