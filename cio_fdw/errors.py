@@ -20,6 +20,7 @@
         ├── RateLimitedError         53400   429; retried
         ├── ServerError              08006   5xx and 408; retried
         ├── NetworkError             08006   refused, reset, cut off, DNS, TLS; retried
+        ├── CertificateError         08006   the host's TLS certificate is not trusted
         └── RequestTimeoutError      08001   no answer within the `timeout` option; retried
 
     Interrupted (a BaseException)            PostgreSQL asked the statement to end; the door reports
@@ -214,6 +215,16 @@ class NetworkError(RequestError, sqlstate="08006", retryable=True):
 
     what = "did not reach the API"
     advice = "Check that the PostgreSQL server can reach the host of base_url."
+
+
+class CertificateError(RequestError, sqlstate="08006"):
+    """The host cannot prove that it is the API. Trying again does not change that, and the key was not sent."""
+
+    what = "was not sent: the host's TLS certificate is not trusted"
+    advice = (
+        "Check base_url. Where a proxy inspects TLS, its certificate must be among those "
+        "that the PostgreSQL server's machine trusts."
+    )
 
 
 class RequestTimeoutError(RequestError, sqlstate="08001", retryable=True):

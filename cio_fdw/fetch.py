@@ -2,12 +2,13 @@
 
     fetcher.fetch(stop, Where("messages", "/v1/messages"), "/v1/messages?limit=1000", decode) -> decode(body)
 
-Retried, with full-jitter exponential back-off: 408, 429 (after its Retry-After), 5xx, network errors,
+Retried, with full-jitter exponential back-off or after the API's Retry-After: 408, 429, 5xx, network errors,
 timeouts, bodies that do not decode. Not retried: every other status. Runs in a worker thread.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import random as random_module
 import re
@@ -45,7 +46,16 @@ BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 20.0
 MIN_BUDGET_S = 120.0
 MAX_DETAIL_CHARS = 200
+_MODULES = ("ssl", "http.client", "urllib3", "requests", "tenacity")
+"""What the first request of a backend imports, in pieces of at most 40 ms."""
 _MAX_ERROR_BODY_BYTES = 64 * 1024
+
+
+def _load_modules(stop: Stop) -> None:
+    """Imports what a request needs. A cancel does not end an import, so the Stop is looked at in between."""
+    for name in _MODULES:
+        stop.check()
+        importlib.import_module(name)
 
 
 class Fetcher:
@@ -75,6 +85,7 @@ class Fetcher:
         timeouts (at least MIN_BUDGET_S) after the first. Waiting for the first turn does not count.
         Errors: RequestError and its children, BodyError, Stopped, and what `decode` raises.
         """
+        _load_modules(stop)
         from tenacity import Retrying, retry_if_exception  # noqa: PLC0415 - 40 ms: not at backend start
 
         plan = _RetryPlan(self._settings, self._clock, self._random)
@@ -185,7 +196,7 @@ def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> 
     if status == 429:
         return RateLimitedError(where, status=status, retry_after_s=_retry_after_s(answer))
     if status == 408 or status >= 500:
-        return ServerError(where, status=status)
+        return ServerError(where, status=status, retry_after_s=_retry_after_s(answer))
     if status in (400, 404, 422):
         # Of a 404 too: the API says which object is not there, an unknown path gets plain text (OBSERVED.md).
         kind = NotFoundError if status == 404 else RequestError
@@ -197,17 +208,26 @@ def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> 
 
 
 def _retry_after_s(answer: Answer) -> Optional[float]:
-    """Seconds of the Retry-After header (a number or an HTTP date); None when absent, unusable or 0."""
+    """Seconds of the Retry-After header (a number or an HTTP date); None when absent, unusable or 0.
+
+    A date is one of the API's clock, which the Date header tells: ours may be another.
+    """
     text = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
         return float(text) or None
+    until = _http_date(text)
+    if until is None:
+        return None
+    now = _http_date(answer.headers.get("Date", "")) or datetime.now(timezone.utc)
+    return max(0.0, (until - now).total_seconds()) or None
+
+
+def _http_date(text: str) -> Optional[datetime]:
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds()) or None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _detail(body: bytes, key: Optional[Secret]) -> Optional[str]:

@@ -41,6 +41,8 @@ class Option:
     secret: bool = False
     privileged: bool = False
     """Only a superuser or a member of pg_read_server_files may set it."""
+    danger: str = "names a file of the server"
+    """Why it is privileged."""
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Callable[[str], Optional[str]]:
@@ -121,6 +123,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "base_url", (SERVER,), "text", None,
         "Root of the API, instead of `region`. https, or http on a loopback address.", _base_url,
+        privileged=True, danger="names the host that gets the API keys",
     ),
     Option(
         "anchor_date", (SERVER,), "timestamp", None,
@@ -196,7 +199,7 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             raise OptionValueError(f'invalid value{shown} for option "{name}": it {complaint}', hint=option.doc)
         if option.privileged and not privileged:
             raise OptionValueError(
-                f'option "{name}" names a file of the server',
+                f'option "{name}" {option.danger}',
                 hint="Ask a superuser, or a member of pg_read_server_files, to set it.",
             )
     for one, other in (("region", "base_url"), ("app_api_key", "app_api_key_file")):

@@ -48,7 +48,7 @@ def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
         body, dropped_nuls = clean(body)
         envelope = _decoder(row_key or endpoint.rows_key, next_key, not row_key)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unreadable(endpoint, str(error)) from None
+        raise _unreadable(endpoint, str(error), len(body)) from None
     if envelope.rows is msgspec.UNSET:
         raise PagingError(
             f'the answer for {endpoint.name} has no key "{row_key or endpoint.rows_key}"',
@@ -92,7 +92,9 @@ def _cursor(value: Union[str, int, None]) -> Optional[str]:
     return str(value) if value else None
 
 
-def _unreadable(endpoint: Endpoint, why: str) -> BodyError:
+def _unreadable(endpoint: Endpoint, why: str, size_bytes: int) -> BodyError:
+    if why.endswith("truncated"):
+        why = f"{why} (byte {size_bytes})"
     return BodyError(
         f"the answer for {endpoint.name} is not the JSON it should be",
         detail=why,

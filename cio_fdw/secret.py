@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 from cio_fdw.errors import KeyFileError
 
@@ -21,6 +22,10 @@ class Secret:
 
     def reveal(self) -> str:
         return self.__text
+
+    def bearer(self) -> str:
+        """The value of the Authorization header. It is a text whose repr hides it, for what prints its headers."""
+        return _Hidden(f"Bearer {self.__text}")
 
     def fingerprint(self) -> str:
         """16 hex digits that tell keys apart without giving them away."""
@@ -44,6 +49,13 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+class _Hidden(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
 def read_key_file(path: str) -> Secret:
     """The key in the first line of `path`. Raises KeyFileError.
 
@@ -51,13 +63,14 @@ def read_key_file(path: str) -> Secret:
     """
     hint = "Make it a regular file of the server's user: chown postgres FILE; chmod 600 FILE."
     try:
+        # Opening a device may already do something, so it is not even opened; fstat sees to an exchange meanwhile.
+        _check_regular(Path(path).stat().st_mode, hint)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"cannot open the key file: {error.strerror}", hint=hint) from None
     try:
         mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            raise KeyFileError("the key file is not a regular file", hint=hint)
+        _check_regular(mode, hint)
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             raise KeyFileError("the key file is open to every user of the machine", hint=hint)
         head = os.read(fd, MAX_KEY_FILE_BYTES)
@@ -68,3 +81,8 @@ def read_key_file(path: str) -> Secret:
     if not key:
         raise KeyFileError("the key file is empty", hint="Its first line must be the App API key.")
     return Secret(key)
+
+
+def _check_regular(mode: int, hint: str) -> None:
+    if not stat.S_ISREG(mode):
+        raise KeyFileError("the key file is not a regular file", hint=hint)

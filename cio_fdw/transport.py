@@ -7,8 +7,9 @@
 `requests` speaks HTTP, over the sockets of `exchange`, which know the Stop and the deadline. Here are the idle
 connections, the body, which is checked to be whole, and the texts of errors.
 
-Every HTTP status is an Answer. Errors: NetworkError, RequestTimeoutError, BodyError (too large), Stopped. Their
-texts are not those of requests and urllib3, which hold the query, nor are they chained to those, which hold the key.
+Every HTTP status is an Answer. Errors: NetworkError, CertificateError, RequestTimeoutError, BodyError (too large),
+Stopped. Their texts are not those of requests and urllib3, which hold the query, nor are they chained to those, which
+hold the key.
 """
 
 # requests and urllib3 (100 ms) are imported at the first request, not at backend start.
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from cio_fdw.errors import BodyError, NetworkError, RequestTimeoutError, Where
+from cio_fdw.errors import BodyError, CertificateError, NetworkError, RequestTimeoutError, Where
 from cio_fdw.exchange import Exchange, adapter_class, tls_context
 from cio_fdw.lanes import Stop
 from cio_fdw.secret import Secret
@@ -73,7 +74,7 @@ class Transport:
 
         `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called once, when
         the connection stands and before the request leaves; the time it takes is not counted.
-        Errors: NetworkError, RequestTimeoutError, BodyError, Stopped, and what `take_turn` raises.
+        Errors: those of this module, and what `take_turn` raises.
         """
         exchange = Exchange(stop, timeout_s, take_turn)
         try:
@@ -123,7 +124,7 @@ class Transport:
             "User-Agent": self._user_agent,
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "Authorization": f"Bearer {self._key.reveal()}",
+            "Authorization": self._key.bearer(),
         }
         request = Request("GET", self._base_url + target, headers=headers).prepare()
         response = adapter.send(request, stream=True, timeout=exchange.left_s())
@@ -204,11 +205,13 @@ def _explain(error: Exception, where: Where, exchange: Exchange) -> Exception:
         return error
     if exchange.deadline_s - time.monotonic() <= 0.005:  # a wait may end a clock tick early
         return RequestTimeoutError(where, reason=f"no complete answer within {exchange.timeout_s:g} s")
-    return NetworkError(where, reason=_reason(error))
+    name, reason = _reason(error)
+    return (CertificateError if name == _UNTRUSTED else NetworkError)(where, reason=reason)
 
 
+_UNTRUSTED = "ssl.SSLCertVerificationError"
 _REASONS: dict[str, Callable[[Any], str]] = {
-    "ssl.SSLCertVerificationError": lambda error: f"TLS certificate refused: {error.verify_message}",
+    _UNTRUSTED: lambda error: f"TLS certificate refused: {error.verify_message}",
     "ssl.SSLError": lambda error: f"TLS: {error.reason or error.strerror}",
     "socket.gaierror": lambda error: f"host name lookup: {error.strerror}",
     "http.client.RemoteDisconnected": lambda _error: "the server closed the connection without an answer",
@@ -220,8 +223,8 @@ _REASONS: dict[str, Callable[[Any], str]] = {
 """By class name, so that nothing need be imported; the nearest ancestor counts."""
 
 
-def _reason(error: BaseException) -> str:
-    """A few words about the innermost known cause of `error`: nothing of the URL."""
+def _reason(error: BaseException) -> tuple[str, str]:
+    """The innermost known cause of `error`: its name in _REASONS, and a few words that hold nothing of the URL."""
     causes = [error]
     for cause in causes:
         # requests and urllib3 keep causes in `args` and `reason` too.
@@ -229,9 +232,9 @@ def _reason(error: BaseException) -> str:
         causes += [one for one in inner if isinstance(one, BaseException) and one not in causes]
     for cause in reversed(causes):
         names = (f"{kind.__module__}.{kind.__name__}" for kind in type(cause).__mro__)
-        known = next((_REASONS[name] for name in names if name in _REASONS), None)
+        known = next((name for name in names if name in _REASONS), None)
         if known:
-            return known(cause)
+            return known, _REASONS[known](cause)
         if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno)
-    return type(error).__name__
+            return "", os.strerror(cause.errno)
+    return "", type(error).__name__

@@ -5,7 +5,7 @@
     walk.advance(page)  -> True: walk.request is now GET /v1/messages?…&start=<cursor>; False: the end
 
 Raises PagingError when a cursor comes back: the API restarts a list at page one when it is asked past
-the end (OBSERVED.md, messages), which would never stop.
+the end (OBSERVED.md, messages), which would never stop. Nor would empty pages that always name a next one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
 from cio_fdw.splitting import Part, split
 from cio_fdw.windows import FREEZE_LAG_S
+
+MAX_EMPTY_PAGES = 100
+"""In a row. An empty page with a next one is odd, but no end."""
 
 
 class Walk:
@@ -44,6 +47,7 @@ class Walk:
         self.not_before_s = 0.0
         self.page_number = 1
         self._open = chain.tail
+        self._empty_pages = 0
         self._cursors: set[str] = set()
         self._repeats = chain.tail or endpoint.moves or bool(self.already)
         self._seen: set[Any] = set(self.already)
@@ -60,6 +64,13 @@ class Walk:
                 f"table {self.endpoint.name}: page {self.page_number} of GET {self.request.path} "
                 "leads back to an earlier page",
                 hint="The API's paging loops; ask for less at once, or try again later.",
+            )
+        self._empty_pages = 0 if page.records else self._empty_pages + 1
+        if self._empty_pages >= MAX_EMPTY_PAGES:
+            raise PagingError(
+                f"table {self.endpoint.name}: GET {self.request.path} gave {MAX_EMPTY_PAGES} empty pages in a row, "
+                "each with a next one",
+                hint="The API's paging does not end; ask for less at once, or try again later.",
             )
         self._cursors.add(page.next)
         self.request = self.request.with_param(self.endpoint.paging.param, page.next)

@@ -10,6 +10,8 @@ import orjson
 from starlette.responses import Response
 
 JSON_TYPE = "application/json; charset=utf-8"
+NOW = "now_s"
+"""Key of a request's scope: the API's clock, in unix seconds, where it is not this machine's."""
 
 
 class BadRequestError(Exception):

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from cio_fdw.simulator.answers import (
+    NOW,
     BadRequestError,
     bad_request,
     json_answer,
@@ -94,7 +95,7 @@ def list_rows(view: View, request: Request) -> Response:
         if view.parent.get((parent_key,)) is None:
             return not_found()
         wanted = (*(pair for pair in wanted if pair[0] != hole), (hole, parent_key))
-    selection = _in_window(view, query, wanted)
+    selection = _in_window(view, query, wanted, int(request.scope.get(NOW, time.time())))
     if view.endpoint.paging is None:
         return json_answer(_page(view, selection.rows(0, selection.total), None, parent_key))
     return _paged(view, query, selection, parent_key)
@@ -106,12 +107,12 @@ def first_values(request: Request) -> Query:
     return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
 
 
-def _in_window(view: View, query: Query, wanted: Wanted) -> Selection:
+def _in_window(view: View, query: Query, wanted: Wanted, now_s: int) -> Selection:
     """Rows whose time lies in the window asked for, narrowed to its latest months (OBSERVED.md, messages)."""
     window = view.endpoint.window
     if window is None:
         return view.table.select(wanted)
-    until_s = _integer(query, window.end_param, int(time.time()))
+    until_s = _integer(query, window.end_param, now_s)
     since_s = _integer(query, window.start_param, -(10**17))
     if view.behaviour.window_months:
         since_s = max(since_s, months_before(until_s, view.behaviour.window_months))

@@ -4,13 +4,15 @@
       "action": {"kind": "status", "status": 503}}]
 
 `path` is a regular expression searched in the path (without query); `param` names parameters that must be
-there and contain a text; `nth` is the first matching request that is hit, counted from 1 since the rules
-were set; `times` how many are, null for all. The first rule that hits decides.
+there and contain a text; `fresh` matches only what was not asked before, path and query, since the rules were
+set; `chance` only that share of the requests, at random. `nth` is the first matching request that is hit, counted
+from 1 since the rules were set; `times` how many are, null for all. The first rule that hits decides.
 Requests refused with 429 are not counted.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -28,14 +30,22 @@ KINDS: Mapping[str, frozenset[str]] = {
     "redirect": frozenset(("location", "status")),
     "bad_json": frozenset(("bytes",)),
     "loop": frozenset(),
+    "restart": frozenset(),
     "empty_with_next": frozenset(),
+    "hollow": frozenset(),
     "null_rows": frozenset(),
     "drop_rows_key": frozenset(),
     "body": frozenset(("json", "text", "headers")),
+    "headers": frozenset(("headers",)),
+    "gzip": frozenset(("damage",)),
+    "skew": frozenset(("seconds",)),
 }
 """Each kind of fault with the fields it understands."""
 
-NEEDED = {"status": "status", "drip": "bytes_per_s", "slow_headers": "seconds", "redirect": "location"}
+NEEDED = {
+    "status": "status", "drip": "bytes_per_s", "slow_headers": "seconds", "redirect": "location",
+    "headers": "headers", "skew": "seconds",
+}  # fmt: skip
 
 
 class RuleError(ValueError):
@@ -47,14 +57,18 @@ class Rule:
 
     def __init__(self, given: object) -> None:
         rule = _fields("rule", given, ("match", "times", "action"))
-        match = _fields("match", rule.get("match", {}), ("path", "nth", "param"))
+        match = _fields("match", rule.get("match", {}), ("path", "nth", "param", "fresh", "chance"))
         self._path = re.compile(str(match.get("path", "")))
         self._params: dict[str, str] = {str(k): str(v) for k, v in dict(match.get("param", {})).items()}
+        self._fresh = bool(match.get("fresh", False))
+        self._chance = float(match.get("chance", 1))
         self._first = int(match.get("nth", 1))
         times = rule.get("times", 1)
         self._last: Optional[int] = None if times is None else self._first + int(times) - 1
         self.action = check_action(rule.get("action"))
         self._seen = 0
+        self._targets: set[object] = set()
+        self._random = random.Random()  # noqa: S311 - no secret comes of it
 
     def hits(self, path: str, query: Mapping[str, str]) -> bool:
         """Whether this request goes wrong; counts it when it matches."""
@@ -62,8 +76,17 @@ class Rule:
             return False
         if any(text not in query.get(name, "") or name not in query for name, text in self._params.items()):
             return False
+        if self._fresh and not self._is_new((path, *sorted(query.items()))):
+            return False
+        if self._chance < 1 and self._random.random() >= self._chance:
+            return False
         self._seen += 1
         return self._seen >= self._first and (self._last is None or self._seen <= self._last)
+
+    def _is_new(self, target: object) -> bool:
+        count = len(self._targets)
+        self._targets.add(target)
+        return len(self._targets) > count
 
 
 class Faults:

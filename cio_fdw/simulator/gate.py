@@ -17,7 +17,7 @@ from cio_fdw.simulator.answers import rate_limited, unrouted
 from cio_fdw.simulator.api import Api, first_values
 from cio_fdw.simulator.faults import Faults
 from cio_fdw.simulator.ledger import Ledger, SlidingLimit
-from cio_fdw.simulator.mischief import spoil, transmit
+from cio_fdw.simulator.mischief import misread, spoil, transmit
 from cio_fdw.simulator.wire import STATE_KEY, Connection
 
 ADMIN_PREFIX = "/_sim/"
@@ -73,9 +73,10 @@ class Gate:
         action = None
         if control.faults:
             action = control.faults.find(request.url.path, first_values(request))
-        answer = self._api.answer(request)
+        token = first_values(request).get("start", "")
+        answer = self._api.answer(misread(request, action))
         if action is not None:
-            answer = spoil(action, answer, first_values(request).get("start", ""))
+            answer = spoil(action, answer, token)
         if control.use_gzip and len(answer.body) > GZIP_MIN_BYTES:
             answer = _compressed(request, answer)
         if control.latency_ms > 0 and await connection.wait(control.latency_ms / 1000):
@@ -89,7 +90,7 @@ class Gate:
 
 
 def _compressed(request: Request, answer: Response) -> Response:
-    if "gzip" not in request.headers.get("accept-encoding", ""):
+    if "gzip" not in request.headers.get("accept-encoding", "") or "content-encoding" in answer.headers:
         return answer
     headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
     headers["content-encoding"] = "gzip"

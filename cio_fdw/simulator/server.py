@@ -97,6 +97,7 @@ def serve(settings: Settings) -> int:
         log_level="error",
         access_log=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )

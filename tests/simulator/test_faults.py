@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import time
+import zlib
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -152,6 +154,60 @@ def test_empty_with_next(fault, get):
     assert body["next"]
 
 
+def test_hollow_pages_lose_nothing(fault, get):
+    whole = get(PATH, limit=1000).json()["messages"]
+    fault("hollow", times=None)
+    first = get(PATH, limit=1000).json()
+    second = get(PATH, limit=1000, start=first["next"]).json()
+    assert (first["messages"], second["messages"]) == ([], [])
+    assert first["next"] != second["next"]
+    fault("hollow", match={"path": "nothing"})
+    assert get(PATH, limit=1000, start=second["next"]).json()["messages"] == whole
+
+
+def test_restart_answers_page_one_to_every_cursor(fault, get):
+    first = get(PATH, limit=5).json()
+    fault("restart")
+    assert get(PATH, limit=5, start=first["next"]).json() == first
+
+
+def test_headers_of_the_true_answer(fault, get):
+    fault("headers", headers={"Content-Type": "text/plain", "X-Odd": "1"})
+    answer = get(PATH, limit=5)
+    assert (answer.headers["Content-Type"], answer.headers["X-Odd"]) == ("text/plain", "1")
+    assert len(answer.json()["messages"]) == 5
+
+
+def test_gzip_good_and_damaged(fault, get, api):
+    fault("gzip")
+    answer = get(PATH, limit=5)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(answer.json()["messages"]) == 5
+    fault("gzip", damage="garbage")
+    with pytest.raises(requests.exceptions.ContentDecodingError):
+        get(PATH, limit=5)
+    fault("gzip", damage="cut")
+    received, end = raw_answer(api, f"{PATH}?limit=50", 1.0)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert not zlib.decompressobj(31).decompress(body).endswith(b"}")
+    assert end == "timeout"
+
+
+def test_skew_moves_the_clock_of_the_api(fault, get, api):
+    hour_s = 3600
+    ahead = api.add_messages({"created": int(time.time()) + hour_s})[0]["id"]
+    try:
+        assert ahead not in {row["id"] for row in get(PATH, limit=50).json()["messages"]}
+        fault("skew", seconds=2 * hour_s)
+        answer = get(PATH, limit=1000)
+        assert ahead in {row["id"] for row in answer.json()["messages"]}
+        shown_s = parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+        assert shown_s == pytest.approx(2 * hour_s, abs=3)
+    finally:
+        api.delete(ahead)
+
+
 def test_null_rows(fault, get):
     fault("null_rows")
     assert get("/v1/campaigns").json() == {"campaigns": None}
@@ -188,6 +244,19 @@ def test_param(api, get):
     assert get(PATH, campaign_id=7).status_code == 200
     assert get(PATH, campaign_id=8, start="djIwOjE").status_code == 200
     assert get(PATH, campaign_id=7, start="djIwOjE").status_code == 500
+
+
+def test_fresh_hits_each_target_once(api, get):
+    api.faults([{"match": {"fresh": True}, "times": None, "action": {"kind": "status", "status": 503}}])
+    asked = [get(PATH, limit=limit).status_code for limit in (1, 1, 2, 2, 1)]
+    assert asked == [503, 200, 503, 200, 200]
+
+
+def test_chance_hits_a_share(api, get):
+    api.faults([{"match": {"chance": 0.5}, "times": None, "action": {"kind": "status", "status": 503}}])
+    assert {get("/v1/topics").status_code for _ in range(60)} >= {503}
+    api.faults([{"match": {"chance": 0}, "times": None, "action": {"kind": "status", "status": 503}}])
+    assert 503 not in {get("/v1/topics").status_code for _ in range(20)}
 
 
 def test_the_first_rule_that_hits_decides_and_all_count(api, get):

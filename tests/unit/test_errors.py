@@ -35,6 +35,7 @@ REQUEST = (
     (errors.RateLimitedError, "53400", True, "was rate limited"),
     (errors.ServerError, "08006", True, "failed at the API"),
     (errors.NetworkError, "08006", True, "did not reach the API"),
+    (errors.CertificateError, "08006", False, "was not sent: the host's TLS certificate is not trusted"),
     (errors.RequestTimeoutError, "08001", True, "timed out"),
 )
 

@@ -156,6 +156,14 @@ def test_only_the_privileged_name_files_of_the_server() -> None:
     assert caught.value.hint == "Ask a superuser, or a member of pg_read_server_files, to set it."
 
 
+def test_only_the_privileged_choose_the_host_that_gets_the_keys() -> None:
+    validate(SERVER, {"region": "eu", "timeout": "5"}, privileged=False)
+    with pytest.raises(OptionValueError) as caught:
+        validate(SERVER, {"base_url": "https://api.example.com"}, privileged=False)
+    assert caught.value.message == 'option "base_url" names the host that gets the API keys'
+    assert caught.value.hint == "Ask a superuser, or a member of pg_read_server_files, to set it."
+
+
 def test_alternatives_exclude_each_other() -> None:
     with pytest.raises(OptionValueError) as caught:
         validate(SERVER, {"region": "eu", "base_url": "https://h"})

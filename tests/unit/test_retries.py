@@ -165,6 +165,24 @@ def test_retry_after_as_a_date() -> None:
     assert 28 < world.stop.slept_s[0] <= 30
 
 
+@pytest.mark.parametrize("days", [-400, 0, 400])
+def test_retry_after_as_a_date_is_one_of_the_apis_clock(days: int) -> None:
+    there = datetime.now(timezone.utc) + timedelta(days=days)
+    until = there + timedelta(seconds=30)
+    dates = {"Date": format_datetime(there, usegmt=True), "Retry_After": format_datetime(until, usegmt=True)}
+    world = World(answer(429, **dates), 200)
+    world.fetch()
+    assert world.stop.slept_s == [30]
+
+
+@pytest.mark.parametrize("status", [408, 500, 503])
+def test_retry_after_of_other_statuses_holds_for_this_request_only(status: int) -> None:
+    world = World(answer(status, Retry_After="7"), 200)
+    world.fetch()
+    assert (world.stop.slept_s, world.pauses_s) == ([7.0], [])
+    assert (world.stats.rate_limited, world.stats.throttled_s) == (0, 0.0)
+
+
 def test_a_429_without_a_header_backs_off_and_its_body_is_not_read() -> None:
     world = World(answer(429, b"<html>"), answer(429, b"\xff"), 200)
     world.fetch()

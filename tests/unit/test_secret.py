@@ -42,6 +42,12 @@ def test_a_secret_inside_something_stays_hidden() -> None:
     assert KEY not in repr([Secret(KEY), {"key": Secret(KEY)}])
 
 
+def test_the_header_hides_itself_too() -> None:
+    header = Secret(KEY).bearer()
+    assert header == f"Bearer {KEY}"
+    assert repr({"Authorization": header}) == "{'Authorization': ***}"
+
+
 @pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars])
 def test_a_secret_is_not_copied_out(leak) -> None:
     with pytest.raises(TypeError) as caught:
@@ -101,6 +107,26 @@ def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_device_is_refused() -> None:
     refuse("/dev/null", "the key file is not a regular file")
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "fifo"])
+def test_a_symlink_to_a_device_or_fifo_is_refused_at_once(tmp_path: Path, target: str) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    (tmp_path / "link").symlink_to(target)
+    refuse(str(tmp_path / "link"), "the key file is not a regular file")
+
+
+def test_what_takes_the_place_of_the_file_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = key_file(tmp_path / "key")
+    real = os.open
+
+    def late_open(name: str, flags: int) -> int:
+        Path(path).unlink()
+        os.mkfifo(path, 0o600)
+        return real(name, flags)
+
+    monkeypatch.setattr(os, "open", late_open)
+    refuse(path, "the key file is not a regular file")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \nkey-on-the-second-line\n"])

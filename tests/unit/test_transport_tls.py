@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_fdw.errors import RequestTimeoutError
+from cio_fdw.errors import CertificateError, RequestTimeoutError
 from tests.unit.http_servers import OK, Kit, Server, Slow, cancel, fails, get, slow_servers
 
 
@@ -55,7 +55,7 @@ def test_tls_connections_are_verified_and_kept(kit: Kit, tls_server: Server, cer
 
 
 def test_an_unknown_certificate_is_refused(kit: Kit, tls_server: Server) -> None:
-    reason = fails(kit.transport(f"https://localhost:{tls_server.port}"))
+    reason = fails(kit.transport(f"https://localhost:{tls_server.port}"), CertificateError)
     assert reason in (
         "TLS certificate refused: self-signed certificate",
         "TLS certificate refused: self signed certificate",
@@ -64,7 +64,7 @@ def test_an_unknown_certificate_is_refused(kit: Kit, tls_server: Server) -> None
 
 
 def test_a_certificate_of_another_host_is_refused(kit: Kit, tls_server: Server, certificate: Path) -> None:
-    reason = fails(kit.transport(f"https://127.0.0.1:{tls_server.port}", ca_file=str(certificate)))
+    reason = fails(kit.transport(f"https://127.0.0.1:{tls_server.port}", ca_file=str(certificate)), CertificateError)
     assert reason.startswith("TLS certificate refused: IP address mismatch")
     assert tls_server.requests == []
 

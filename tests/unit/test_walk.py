@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
+from msgspec import Raw
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.errors import PagingError
 from cio_fdw.pages import Page
 from cio_fdw.plan import Chain, Request
-from cio_fdw.walk import Walk
+from cio_fdw.walk import MAX_EMPTY_PAGES, Walk
 from cio_fdw.windows import FREEZE_LAG_S
 
 MESSAGES = ENDPOINTS["messages"]
@@ -54,6 +55,22 @@ def test_a_cursor_that_comes_back_is_an_error(cursors: list[str]) -> None:
         f"table messages: page {len(cursors)} of GET /v1/messages leads back to an earlier page"
     )
     assert caught.value.hint == "The API's paging loops; ask for less at once, or try again later."
+
+
+def test_empty_pages_without_end_are_an_error() -> None:
+    walk = Walk(FROZEN, MESSAGES)
+    for count in range(MAX_EMPTY_PAGES - 1):
+        assert walk.advance(page(f"a{count}"), NOW_S)
+    # A page with rows shows that it goes on.
+    assert walk.advance(Page([Raw(b"{}")], "b"), NOW_S)
+    for count in range(MAX_EMPTY_PAGES - 1):
+        assert walk.advance(page(f"c{count}"), NOW_S)
+    with pytest.raises(PagingError) as caught:
+        walk.advance(page("d"), NOW_S)
+    assert caught.value.message == (
+        "table messages: GET /v1/messages gave 100 empty pages in a row, each with a next one"
+    )
+    assert caught.value.hint == "The API's paging does not end; ask for less at once, or try again later."
 
 
 def test_walks_do_not_share_cursors() -> None:
