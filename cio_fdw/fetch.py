@@ -88,7 +88,7 @@ class Fetcher:
                 if isinstance(error, RateLimitedError):
                     self._stats.add(rate_limited=1)
                     # Others wait no longer than this request may: a senseless Retry-After blocks nobody for a day.
-                    self._throttle.pause(min(plan.delay_s, plan.budget_s))
+                    self._throttle.pause(min(plan.delay_s, plan.budget_s), stop.sleep)
                 raise plan.stamped(error, where) from None
 
         def before_sleep(state: RetryCallState) -> None:

@@ -18,9 +18,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from cio_fdw import __version__, ddl
+from cio_fdw import __version__, ddl, state
 from cio_fdw import explain as explaining
 from cio_fdw import options as option_table
 from cio_fdw.catalog import ENDPOINTS
@@ -103,6 +104,7 @@ class Table(NamedTuple):
 def start(host: Host) -> None:
     global _host  # noqa: PLW0603 - one backend, one host
     _host = host
+    state.start(str(Path.cwd()))
 
 
 def validate(scope: str, given: Mapping[str, str], privileged: bool) -> None:

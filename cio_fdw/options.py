@@ -137,6 +137,11 @@ OPTIONS: tuple[Option, ...] = (
         "Retries of a request after 408, 429, 5xx and network errors.", _number(0, 100),
     ),
     Option(
+        "state_dir", (SERVER,), "text", None,
+        "Directory on the server for the state of the rate limit; default: `cio_fdw` in the data directory.",
+        _absolute, privileged=True,
+    ),
+    Option(
         "app_api_key", (MAPPING,), "text", None, "The App API key.", _key, secret=True,
     ),
     Option(
@@ -167,6 +172,7 @@ class Settings:
     timeout_s: float
     max_retries: int
     page_size: Optional[int]
+    state_dir: Optional[str] = None
     key: Optional[Secret] = None
 
 
@@ -227,6 +233,7 @@ def resolve(
         timeout_s=float(merged["timeout"]),
         max_retries=int(merged["max_retries"]),
         page_size=int(merged["page_size"]) if "page_size" in merged else None,
+        state_dir=merged.get("state_dir"),
         key=None if mapping is None else _read_key(mapping),
     )
 

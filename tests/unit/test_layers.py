@@ -9,8 +9,8 @@ import cio_fdw
 
 LAYERS = (
     ("errors",),
-    ("secret", "quals", "endpoint"),
-    ("options",),
+    ("secret", "quals", "endpoint", "state"),
+    ("options", "statefile"),
     ("catalog",),
     ("windows", "ddl", "convert", "stats", "lanes"),
     ("plan", "throttle", "decoder", "exchange"),

@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[list[str], list[str], str]] = {
     "app_api_key": (["k", "!~", "x" * 512], ["", "a b", "a\nb", "x" * 513, "k\u00e9y"],
                     "must be 1 to 512 visible ASCII characters"),
     "app_api_key_file": (["/etc/key", "/"], ["", "key", "./key", "/a\0b"], "must be an absolute path"),
+    "state_dir": (["/var/lib/cio", "/"], ["", "state", "./state", "/a\0b"], "must be an absolute path"),
     "endpoint": (["messages", "a1_b"], ["", "Messages", "1a", "a-b", "v1/messages"], "must be the name of an endpoint"),
     "page_size": (["1", "30000"], ["0", "30001", "all"], "must be a whole number from 1 to 30000"),
 }  # fmt: skip

@@ -105,7 +105,7 @@ def test_no_slot_is_held_while_sleeping() -> None:
     sleep = world.stop.sleep
 
     def watched(seconds: float) -> None:
-        seen.append(world.throttle._in_flight)
+        seen.append(world.throttle.in_flight)
         sleep(seconds)
 
     world.stop.sleep = watched  # type: ignore[method-assign]
@@ -131,7 +131,7 @@ def test_the_deadline_grows_with_the_timeout() -> None:
 
 def test_waiting_for_the_first_turn_is_not_counted() -> None:
     world = World(503, 503, max_retries=1)
-    world.throttle.pause(500)
+    world.throttle.pause(500, world.stop.sleep)
     error = world.error()
     assert isinstance(error, RequestError)
     assert error.after_s == pytest.approx(1.0)
