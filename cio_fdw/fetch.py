@@ -111,11 +111,13 @@ class Fetcher:
             # those that had to connect first would arrive together with ones sent a TLS handshake later.
             waited_s = 0.0
 
-            def take_turn() -> None:
+            def take_turn() -> Callable[[], None]:
                 nonlocal waited_s
-                waited_s = turn.enter_context(self._throttle.slot(stop.sleep))
+                taken = turn.enter_context(self._throttle.slot(stop.sleep))
+                waited_s = taken.waited_s
                 self._stats.add(requests=1, throttled_s=waited_s)
                 plan.first_turn_taken(waited_s)
+                return taken.left
 
             began_s = self._clock()
             try:

@@ -1,7 +1,7 @@
 """The limits of one API key over every backend of the PostgreSQL server, kept in a file of the state directory.
 
     throttle = SharedThrottle(state_directory(None), "0123456789abcdef", Limits(10, 3))
-    with throttle.slot(stop.sleep) as waited_s: …one request…
+    with throttle.slot(stop.sleep) as turn: …send…; turn.left(); …receive…
 
 Requests under way are locks of the kernel, so they end with their process. The queue and the recent turns are a
 record in the file (`record`), changed under a lock that is held for microseconds and never during a wait.
@@ -13,15 +13,16 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from cio_fdw.errors import StateError
 from cio_fdw.state import Sleep, StateDirectory
 from cio_fdw.statefile import state_file
+from cio_fdw.throttle.protocol import Turn
 from cio_fdw.throttle.record import SIZE_BYTES, pack, unpack
-from cio_fdw.throttle.turns import Limits, Place, Turns
+from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
 
 MAX_SLOTS = 32
 """The most that max_concurrency allows."""
@@ -45,29 +46,34 @@ class SharedThrottle:
         self._clock = clock
 
     @contextmanager
-    def slot(self, sleep: Sleep) -> Iterator[float]:
-        """Waits for a turn, through `sleep` only; gives the seconds waited. Raises StateError."""
+    def slot(self, sleep: Sleep) -> Iterator[Turn]:
+        """Waits for a turn, through `sleep` only; leaving ends the turn. Raises StateError."""
         began_s = self._clock()
-        slot = self._wait_turn(sleep)
+        taken = self._wait_turn(sleep)
         try:
-            yield self._clock() - began_s
+            yield Turn(taken.at_s - began_s, partial(self._left, taken.at_s, sleep))
         finally:
-            self._file.free_slot(slot)
+            self._file.free_slot(taken.slot)
 
     def pause(self, seconds: float, sleep: Sleep) -> None:
         """No backend sends with this key for `seconds` from now."""
         with self._turns(sleep) as turns:
             turns.pause(self._clock(), seconds)
 
-    def _wait_turn(self, sleep: Sleep) -> int:
-        """The slot of the turn that is taken."""
+    def _left(self, taken_s: float, sleep: Sleep) -> None:
+        now_s = self._clock()
+        if now_s - taken_s > LATE_S:
+            with self._turns(sleep) as turns:
+                turns.left_late(taken_s, now_s)
+
+    def _wait_turn(self, sleep: Sleep) -> _Taken:
         place: Optional[Place] = None
         try:
             while True:
                 look = self._look(place, sleep)
                 place = look.place
-                if look.slot is not None:
-                    return look.slot
+                if look.taken:
+                    return look.taken
                 sleep(look.delay_s)
         except BaseException:
             if place:
@@ -75,7 +81,7 @@ class SharedThrottle:
             raise
 
     def _look(self, place: Optional[Place], sleep: Sleep) -> _Look:
-        slot = None
+        taken: Optional[_Taken] = None
         try:
             with self._turns(sleep) as turns:
                 now_s = self._clock()
@@ -83,12 +89,13 @@ class SharedThrottle:
                 if place is None:
                     return _Look(None, None, _NO_ROOM_S)
                 delay_s = turns.ask(place, now_s, lambda: self._file.slots_taken(MAX_SLOTS), self._limits)
-                if delay_s == 0.0:
-                    slot = self._file.take_slot(MAX_SLOTS)
-            return _Look(place, slot, delay_s)
+                slot = self._file.take_slot(MAX_SLOTS) if delay_s == 0.0 else None
+                taken = None if slot is None else _Taken(slot, now_s)
+            return _Look(place, taken, delay_s)
         except BaseException:
-            if slot is not None:
-                self._file.free_slot(slot)
+            # The turn could not be written down.
+            if taken:
+                self._file.free_slot(taken.slot)
             raise
 
     def _leave(self, place: Place) -> None:
@@ -127,11 +134,18 @@ class SharedThrottle:
         return turns
 
 
+class _Taken(NamedTuple):
+    """A turn that was taken at `at_s`, with the slot that it holds."""
+
+    slot: int
+    at_s: float
+
+
 class _Look(NamedTuple):
-    """A look at the queue: the slot of the turn, or None and the seconds until the next look."""
+    """A look at the queue: the turn, or None and the seconds until the next look."""
 
     place: Optional[Place]
-    slot: Optional[int]
+    taken: Optional[_Taken]
     delay_s: float
 
 

@@ -15,6 +15,7 @@ still; it is passed over, and queued again at its old round should it come back.
 from __future__ import annotations
 
 import bisect
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Callable, NamedTuple, Optional
 
@@ -22,6 +23,9 @@ WINDOW_S = 1.0 + 0.030
 """The API counts arrivals in one second, we count departures. The time under way varies from request to
 request, so departures 1 s apart can arrive closer together. 30 ms covers the jitter of an open connection and
 costs 3 % of the rate; connecting takes longer than that, so it happens before the turn is taken (fetch.py)."""
+
+LATE_S = 0.005
+"""A request that leaves later than this after its turn was taken is counted from when it left."""
 
 NEAR_S = 0.002
 """Between looks while a turn is free and those ahead are about to take theirs; times the place in the queue."""
@@ -110,6 +114,12 @@ class Turns:
         delay_s = min(delay_s, LONGEST_LOOK_S)
         self.places[index] = place._replace(look_s=now_s + delay_s)
         return delay_s
+
+    def left_late(self, taken_s: float, now_s: float) -> None:
+        """Counts the turn that was taken at `taken_s` as one of `now_s`, when its request really left."""
+        with suppress(ValueError):  # forgotten already: it was taken more than a window ago
+            self.sent_s.remove(taken_s)
+        bisect.insort(self.sent_s, now_s)
 
     def pause(self, now_s: float, seconds: float) -> None:
         """Nobody sends for `seconds`; never shortens a pause."""

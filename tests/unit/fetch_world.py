@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Callable, Union
 
@@ -24,6 +24,7 @@ from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Stop
 from cio_fdw.options import resolve
 from cio_fdw.stats import Stats
+from cio_fdw.throttle import Turn
 from cio_fdw.transport import Answer
 
 KEY = "s3cr3t-k3y"
@@ -65,13 +66,13 @@ class MemoryThrottle:
         self._clock = clock
 
     @contextmanager
-    def slot(self, sleep: Callable[[float], None]) -> Iterator[float]:
+    def slot(self, sleep: Callable[[float], None]) -> Iterator[Turn]:
         waited_s = max(0.0, self.paused_until_s - self._clock())
         if waited_s:
             sleep(waited_s)
         self.in_flight += 1
         try:
-            yield waited_s
+            yield Turn(waited_s, lambda: None)
         finally:
             self.in_flight -= 1
 
@@ -111,10 +112,8 @@ class World:
 
     # the throttle
 
-    @contextmanager
-    def slot(self, sleep: Callable[[float], None]) -> Iterator[float]:
-        with self.throttle.slot(sleep) as waited_s:
-            yield waited_s
+    def slot(self, sleep: Callable[[float], None]) -> AbstractContextManager[Turn]:
+        return self.throttle.slot(sleep)
 
     def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
         self.pauses_s.append(seconds)

@@ -174,8 +174,8 @@ def test_a_429_without_a_header_backs_off_and_its_body_is_not_read() -> None:
 def test_everybody_of_the_key_pauses() -> None:
     world = World(answer(429, Retry_After="9"), max_retries=0)
     world.error()
-    with world.slot(world.stop.sleep) as waited_s:
-        assert waited_s == pytest.approx(9)
+    with world.slot(world.stop.sleep) as turn:
+        assert turn.waited_s == pytest.approx(9)
 
 
 def test_a_retry_after_beyond_the_deadline_fails_now_and_blocks_nobody_for_long() -> None:

@@ -73,8 +73,8 @@ def line(child: subprocess.Popen[str]) -> str:
 
 
 def waited(throttle: SharedThrottle) -> float:
-    with throttle.slot(time.sleep) as waited_s:
-        return waited_s
+    with throttle.slot(time.sleep) as turn:
+        return turn.waited_s
 
 
 def use_up(throttle: SharedThrottle, turns: int = 10) -> None:
@@ -96,6 +96,14 @@ def test_a_free_turn_costs_nothing_to_speak_of(place: Path) -> None:
 def test_the_wait_is_reported(place: Path) -> None:
     throttle = throttle_at(place, 1)
     assert waited(throttle) < 0.1
+    assert WINDOW_S - 0.1 < waited(throttle) < WINDOW_S + 0.3
+
+
+def test_a_request_that_leaves_late_is_counted_when_it_left(place: Path) -> None:
+    throttle = throttle_at(place, 1)
+    with throttle.slot(time.sleep) as turn:
+        time.sleep(0.4)
+        turn.left()
     assert WINDOW_S - 0.1 < waited(throttle) < WINDOW_S + 0.3
 
 
