@@ -19,9 +19,9 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
-from cio_fdw import __version__, ddl, state
+from cio_fdw import __version__, ddl, seeing, state
 from cio_fdw import explain as explaining
 from cio_fdw import options as option_table
 from cio_fdw.catalog import ENDPOINTS
@@ -29,11 +29,14 @@ from cio_fdw.decoder import Row
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyError, OptionNameError, UnknownColumnError
 from cio_fdw.fetch import Fetcher
+from cio_fdw.journal import Journal
 from cio_fdw.lanes import stop_all
 from cio_fdw.options import Settings
+from cio_fdw.own_tables import OWN_TABLES, OwnTable
 from cio_fdw.plan import Plan, plan
 from cio_fdw.quals import UNKNOWN, Qual
 from cio_fdw.scan import Host, Tools, scan
+from cio_fdw.state import state_directory
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
 from cio_fdw.transport import Transport
@@ -84,7 +87,15 @@ class Table(NamedTuple):
                 self._check_column(endpoint, column_name, type_name)
         return endpoint
 
-    def _check_column(self, endpoint: Endpoint, name: str, type_name: Optional[str]) -> None:
+    def own(self) -> Optional[OwnTable]:
+        """The table of our own that it is, after the same check; None when it is one of the API's."""
+        own = OWN_TABLES.get(self.table_options.get("endpoint", self.relname))
+        for column_name, type_name in zip(self.names, self.types) if own else ():
+            if own and column_name is not None:
+                self._check_column(own, column_name, type_name)
+        return own
+
+    def _check_column(self, endpoint: Union[Endpoint, OwnTable], name: str, type_name: Optional[str]) -> None:
         column = endpoint.column(name)
         if column is None:
             raise UnknownColumnError(
@@ -116,12 +127,14 @@ def import_schema(
 ) -> tuple[str, ...]:
     if given:
         raise OptionNameError(f'invalid option "{next(iter(given))}"', hint="IMPORT FOREIGN SCHEMA takes no options.")
-    return ddl.import_commands(ENDPOINTS, server, remote_schema, mode, tables)
+    return ddl.import_commands({**ENDPOINTS, **OWN_TABLES}, server, remote_schema, mode, tables)
 
 
 def estimate(
     table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]], wanted: Sequence[str]
 ) -> tuple[float, int, float, float]:
+    if own := Table(*table).own():
+        return own.typical_rows, COLUMN_BYTES * len(wanted), 0.0, own.typical_rows * ROW_COST
     planned = _plan(Table(*table), quals)
     width = planned.endpoint.row_bytes if "raw" in wanted else COLUMN_BYTES * len(wanted)
     total = planned.requests * REQUEST_COST + planned.rows * ROW_COST
@@ -129,6 +142,8 @@ def estimate(
 
 
 def explain(table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]]) -> list[explaining.Property]:
+    if Table(*table).own():
+        return seeing.explained()
     return explaining.before(_plan(Table(*table), quals))
 
 
@@ -142,13 +157,17 @@ def _plan(table: Table, quals: Sequence[tuple[str, str, Any]]) -> Plan:
     )
 
 
-def open_scan(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Scan:
+def open_scan(
+    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]
+) -> Union[Scan, seeing.OwnScan]:
     described = Table(*table)
     if mapping is None:
         raise MissingKeyError(
             f'no user mapping for the current user on server "{described.server}"',
             hint=f"CREATE USER MAPPING FOR CURRENT_USER SERVER \"{described.server}\" OPTIONS (app_api_key '...');",
         )
+    if (own := described.own()) and _host:
+        return seeing.OwnScan(own, described.settings(mapping), wanted, _host)
     return Scan(described, mapping, wanted)
 
 
@@ -166,7 +185,8 @@ class Scan:
             (settings.base_url, settings.key.fingerprint()),
             Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
         )
-        fetcher = Fetcher(transport, throttle_for(settings), settings, self._stats)
+        journal = Journal(state_directory(settings.state_dir))
+        fetcher = Fetcher(transport, throttle_for(settings), settings, self._stats, journal=journal.add)
         self._tools = Tools(_host, fetcher, self._stats, wanted, settings.max_concurrency)
 
     def start(self, quals: Sequence[tuple[str, str, Any]]) -> Iterator[list[Row]]:

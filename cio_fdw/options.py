@@ -40,7 +40,7 @@ class Option:
     unit: str = ""
     secret: bool = False
     privileged: bool = False
-    """Only a superuser or a member of pg_read_server_files may set it."""
+    """Only a superuser or a member of pg_read_server_files may set it: it names a file, or shows what others do."""
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Callable[[str], Optional[str]]:
@@ -108,8 +108,12 @@ def _absolute(text: str) -> Optional[str]:
     return None if text.startswith("/") and "\0" not in text else "must be an absolute path"
 
 
+def _boolean(text: str) -> Optional[str]:
+    return None if text in ("true", "false") else "must be 'true' or 'false'"
+
+
 def _endpoint(text: str) -> Optional[str]:
-    return None if re.fullmatch(r"[a-z][a-z0-9_]*", text) else "must be the name of an endpoint"
+    return None if re.fullmatch(r"[a-z_][a-z0-9_]*", text) else "must be the name of an endpoint"
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -157,6 +161,11 @@ OPTIONS: tuple[Option, ...] = (
         "Rows asked for in one request, where the API lets one choose; default: the API's maximum.",
         _number(1, 30000), unit="rows",
     ),
+    Option(
+        "all_keys", (TABLE,), "boolean", "false",
+        "Of `_requests` and `_limits`: whether they show every key of the server, not only that of the user mapping.",
+        _boolean, privileged=True,
+    ),
 )  # fmt: skip
 
 
@@ -173,6 +182,7 @@ class Settings:
     max_retries: int
     page_size: Optional[int]
     state_dir: Optional[str] = None
+    all_keys: bool = False
     key: Optional[Secret] = None
 
 
@@ -191,8 +201,9 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             shown = "" if _may_hold_secret(option, text) else f' "{text}"'
             raise OptionValueError(f'invalid value{shown} for option "{name}": it {complaint}', hint=option.doc)
         if option.privileged and not privileged:
+            reach = "names a file of the server" if option.check is _absolute else "shows what other roles do"
             raise OptionValueError(
-                f'option "{name}" names a file of the server',
+                f'option "{name}" {reach}',
                 hint="Ask a superuser, or a member of pg_read_server_files, to set it.",
             )
     for one, other in (("region", "base_url"), ("app_api_key", "app_api_key_file")):
@@ -234,6 +245,7 @@ def resolve(
         max_retries=int(merged["max_retries"]),
         page_size=int(merged["page_size"]) if "page_size" in merged else None,
         state_dir=merged.get("state_dir"),
+        all_keys=merged["all_keys"] == "true",
         key=None if mapping is None else _read_key(mapping),
     )
 

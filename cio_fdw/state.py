@@ -85,27 +85,6 @@ class StateDirectory:
             raise
         return fd
 
-    def read_file(self, name: str, size_bytes: int) -> bytes:
-        """The first `size_bytes` of the file, without a lock; empty when there is no such file."""
-        directory_fd = self._open(create=False)
-        if directory_fd is None:
-            return b""
-        try:
-            fd = os.open(name, _FILE_FLAGS, dir_fd=directory_fd)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise failure("open", self.path / name, error) from None
-        finally:
-            os.close(directory_fd)
-        try:
-            _check_file(fd, self.path / name)
-            return os.pread(fd, size_bytes, 0)
-        except OSError as error:
-            raise failure("read", self.path / name, error) from None
-        finally:
-            os.close(fd)
-
     def _open(self, *, create: bool) -> Optional[int]:
         try:
             fd = os.open(self.path, _DIRECTORY_FLAGS)

@@ -83,6 +83,12 @@ class StateFile:
         except OSError as error:
             raise failure("read", self._path, error) from None
 
+    def peek(self, size_bytes: int) -> bytes:
+        """The first `size_bytes` without a lock: a change may be half done."""
+        with self._mutex:
+            self._make_current()
+            return self.read(size_bytes)
+
     def write(self, data: bytes, offset: int = 0) -> None:
         """Puts `data` at `offset`; within `locked`."""
         try:

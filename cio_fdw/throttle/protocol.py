@@ -17,6 +17,17 @@ class Turn:
     left: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How much of a limit is in use now. `paused_s`: seconds that a pause lasts from now; 0 without one."""
+
+    used: int
+    in_flight: int
+    waiting: int
+    paused_s: float
+    kept_in: str
+
+
 class Throttle(Protocol):
     """The limits of one API key. Errors: StateError, SharedLimitError, and what `sleep` raises; never OSError."""
 
@@ -25,3 +36,6 @@ class Throttle(Protocol):
 
     def pause(self, seconds: float, sleep: Sleep) -> None:
         """Nobody of this key sends for `seconds` from now: after a 429."""
+
+    def usage(self, sleep: Sleep) -> Usage:
+        """What is in use now, by everybody who shares the limits."""

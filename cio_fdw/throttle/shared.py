@@ -20,7 +20,7 @@ from typing import Callable, NamedTuple, Optional
 from cio_fdw.errors import StateError
 from cio_fdw.state import Sleep, StateDirectory
 from cio_fdw.statefile import state_file
-from cio_fdw.throttle.protocol import Turn
+from cio_fdw.throttle.protocol import Turn, Usage
 from cio_fdw.throttle.record import SIZE_BYTES, pack, unpack
 from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
 
@@ -59,6 +59,16 @@ class SharedThrottle:
         """No backend sends with this key for `seconds` from now."""
         with self._turns(sleep) as turns:
             turns.pause(self._clock(), seconds)
+
+    def usage(self, sleep: Sleep) -> Usage:
+        """What is in use now, by every backend of the server."""
+        with self._file.locked(sleep):
+            now_s = self._clock()
+            turns = self._read()
+            in_flight = self._file.slots_taken(MAX_SLOTS)
+        used = sum(1 for sent_s in turns.sent_s if sent_s > now_s - 1.0)
+        waiting = sum(1 for place in turns.places if not place.is_late(now_s))
+        return Usage(used, in_flight, waiting, max(0.0, turns.paused_until_s - now_s), "server")
 
     def _left(self, taken_s: float, sleep: Sleep) -> None:
         now_s = self._clock()

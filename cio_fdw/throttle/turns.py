@@ -61,6 +61,10 @@ class Place(NamedTuple):
     def order(self) -> tuple[int, int]:
         return self.round, self.ticket
 
+    def is_late(self, now_s: float) -> bool:
+        """Whether it should have looked long ago: nobody is behind it any more."""
+        return self.look_s < now_s - GRACE_S
+
 
 @dataclass
 class Turns:
@@ -148,10 +152,9 @@ class Turns:
         self.places = [other for other in self.places if other.order != place.order]
 
     def _drop_late(self, now_s: float, but: Optional[Place] = None) -> None:
-        limit_s = now_s - GRACE_S
-        if any(other.look_s < limit_s for other in self.places):
+        if any(other.is_late(now_s) for other in self.places):
             kept = but.order if but else None
-            self.places = [other for other in self.places if other.look_s >= limit_s or other.order == kept]
+            self.places = [other for other in self.places if other.order == kept or not other.is_late(now_s)]
 
     def _window_free_s(self, ahead: int, rate: int) -> float:
         """Earliest time at which one with `ahead` others ahead can send without an (N+1)th in its window."""

@@ -41,6 +41,7 @@ VALUES: dict[str, tuple[list[str], list[str], str]] = {
     "app_api_key_file": (["/etc/key", "/"], ["", "key", "./key", "/a\0b"], "must be an absolute path"),
     "state_dir": (["/var/lib/cio", "/"], ["", "state", "./state", "/a\0b"], "must be an absolute path"),
     "endpoint": (["messages", "a1_b"], ["", "Messages", "1a", "a-b", "v1/messages"], "must be the name of an endpoint"),
+    "all_keys": (["true", "false"], ["", "on", "True", "1"], "must be 'true' or 'false'"),
     "page_size": (["1", "30000"], ["0", "30001", "all"], "must be a whole number from 1 to 30000"),
 }  # fmt: skip
 
@@ -133,7 +134,7 @@ def test_a_near_miss_is_named_and_the_valid_options_are_listed() -> None:
 def test_a_wild_guess_gets_the_list_only() -> None:
     with pytest.raises(OptionNameError) as caught:
         validate(TABLE, {"qqq": "5"})
-    assert caught.value.hint == "Valid options of a foreign table: endpoint, page_size."
+    assert caught.value.hint == "Valid options of a foreign table: endpoint, page_size, all_keys."
 
 
 def test_the_wrapper_has_no_options() -> None:
