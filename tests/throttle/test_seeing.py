@@ -29,20 +29,20 @@ def test_requests_of_all_backends(own: Connection, crashing: str, strict: Simula
     with psycopg.connect(crashing, autocommit=True) as other:
         rows(other, "select id from customerio.newsletters where id = 1")
         pid = other.info.backend_pid
-    rows(own, "select id from customerio.campaign_actions where campaign_id = 1")
+    rows(own, "select id from customerio.segments")
     strict.reset()
     found = latest(own, "pid, table_name, method, path, status, attempt, error")
-    assert [row[:3] for row in found] == [(pid, "newsletters", "GET"), (own.info.backend_pid, "campaign_actions", "GET")]
+    assert [row[:3] for row in found] == [(pid, "newsletters", "GET"), (own.info.backend_pid, "segments", "GET")]
     assert found[0][3] == "/v1/newsletters/1"
-    assert found[1][3:] == ("/v1/campaigns/1/actions", 200, 1, None)
+    assert found[1][3:] == ("/v1/segments", 200, 1, None)
     ((age_s, ms, throttled_ms, size_bytes, n_rows),) = latest(
-        own, "extract(epoch from now() - at), ms, throttled_ms, bytes, rows", "table_name = 'campaign_actions'"
+        own, "extract(epoch from now() - at), ms, throttled_ms, bytes, rows", "table_name = 'segments'"
     )
     assert 0 <= age_s < 10
     assert 80 <= ms < 2000
     assert 0 <= throttled_ms < 2000
     assert size_bytes > 10
-    assert n_rows == value(own, "select count(*) from customerio.campaign_actions where campaign_id = 1")
+    assert n_rows == value(own, "select count(*) from customerio.segments")
     # Seeing costs no request.
     assert len(strict.log()) == 1
 
