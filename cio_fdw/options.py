@@ -39,8 +39,8 @@ class Option:
     check: Callable[[str], Optional[str]]
     unit: str = ""
     secret: bool = False
-    privileged: bool = False
-    """Only a superuser or a member of pg_read_server_files may set it: it names a file, or shows what others do."""
+    privileged: str = ""
+    """Why only a superuser or a member of pg_read_server_files may set it; empty when everybody may."""
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Callable[[str], Optional[str]]:
@@ -74,6 +74,25 @@ def _base_url(text: str) -> Optional[str]:
     if url.scheme == "http" and not _is_loopback(host):
         return "must be https, unless it is a loopback address"
     return None
+
+
+def _throttle_url(text: str) -> Optional[str]:
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError:
+        return "is not a URL"
+    if url.scheme not in ("redis", "rediss") or not host or re.search(r"[^!-~]", text):
+        return "must look like redis://host:6379/0"
+    if url.password is not None:
+        return "must not hold a password: that is the option throttle_password of the user mapping"
+    if re.search(r"[?#]", text) or not re.fullmatch(r"(/\d{0,4})?", url.path):
+        return "must end with the number of the database: no query, no fragment"
+    return None
+
+
+def _fallback(text: str) -> Optional[str]:
+    return None if text in ("error", "local") else "must be 'error' or 'local'"
 
 
 def _is_loopback(host: str) -> bool:
@@ -116,6 +135,8 @@ def _endpoint(text: str) -> Optional[str]:
     return None if re.fullmatch(r"[a-z_][a-z0-9_]*", text) else "must be the name of an endpoint"
 
 
+_NAMES_FILE = "names a file of the server"
+
 OPTIONS: tuple[Option, ...] = (
     Option("region", (SERVER,), "text", "us", "Where the workspace lives: `us` or `eu`.", _region),
     Option(
@@ -143,7 +164,17 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "state_dir", (SERVER,), "text", None,
         "Directory on the server for the state of the rate limit; default: `cio_fdw` in the data directory.",
-        _absolute, privileged=True,
+        _absolute, privileged=_NAMES_FILE,
+    ),
+    Option(
+        "throttle_url", (SERVER,), "text", None,
+        "Redis that keeps the rate limit for several PostgreSQL servers: `redis://HOST:PORT/DB`, or `rediss://…`.",
+        _throttle_url, privileged="makes the server connect to a host of one's choice",
+    ),
+    Option(
+        "throttle_fallback", (SERVER,), "text", "error",
+        "When that Redis does not answer: `error`, or `local` for the limit of this PostgreSQL server alone.",
+        _fallback,
     ),
     Option(
         "app_api_key", (MAPPING,), "text", None, "The App API key.", _key, secret=True,
@@ -151,7 +182,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "app_api_key_file", (MAPPING,), "text", None,
         "File on the server whose first line is the App API key, instead of `app_api_key`.", _absolute,
-        privileged=True,
+        privileged=_NAMES_FILE,
+    ),
+    Option(
+        "throttle_password", (MAPPING,), "text", None,
+        "Password of the Redis of `throttle_url`.", _key, secret=True,
     ),
     Option(
         "endpoint", (TABLE,), "text", None, "Endpoint the table reads; default: the table's name.", _endpoint,
@@ -164,7 +199,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "all_keys", (TABLE,), "boolean", "false",
         "Of `_requests` and `_limits`: whether they show every key of the server, not only that of the user mapping.",
-        _boolean, privileged=True,
+        _boolean, privileged="shows what other roles do",
     ),
 )  # fmt: skip
 
@@ -183,6 +218,9 @@ class Settings:
     page_size: Optional[int]
     state_dir: Optional[str] = None
     all_keys: bool = False
+    throttle_url: Optional[str] = None
+    throttle_fallback: str = "error"
+    throttle_password: Optional[Secret] = None
     key: Optional[Secret] = None
 
 
@@ -201,9 +239,8 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             shown = "" if _may_hold_secret(option, text) else f' "{text}"'
             raise OptionValueError(f'invalid value{shown} for option "{name}": it {complaint}', hint=option.doc)
         if option.privileged and not privileged:
-            reach = "names a file of the server" if option.check is _absolute else "shows what other roles do"
             raise OptionValueError(
-                f'option "{name}" {reach}',
+                f'option "{name}" {option.privileged}',
                 hint="Ask a superuser, or a member of pg_read_server_files, to set it.",
             )
     for one, other in (("region", "base_url"), ("app_api_key", "app_api_key_file")):
@@ -246,6 +283,9 @@ def resolve(
         page_size=int(merged["page_size"]) if "page_size" in merged else None,
         state_dir=merged.get("state_dir"),
         all_keys=merged["all_keys"] == "true",
+        throttle_url=merged.get("throttle_url"),
+        throttle_fallback=merged["throttle_fallback"],
+        throttle_password=Secret(mapping["throttle_password"]) if mapping and "throttle_password" in mapping else None,
         key=None if mapping is None else _read_key(mapping),
     )
 

@@ -12,6 +12,8 @@ shared    the limit of all backends of this PostgreSQL server
 
 from __future__ import annotations
 
+import threading
+
 from cio_fdw.options import Settings
 from cio_fdw.state import state_directory
 from cio_fdw.throttle.protocol import Throttle, Turn, Usage
@@ -22,19 +24,42 @@ __all__ = ["Throttle", "Turn", "Usage", "throttle_for", "throttles_for"]
 
 
 def throttle_for(settings: Settings) -> Throttle:
-    """The limits of the key of `settings`, which it shares with every backend of the server."""
-    key = settings.key.fingerprint() if settings.key else ""
-    return SharedThrottle(state_directory(settings.state_dir), key, _limits(settings))
+    """The limits of the key of `settings`, which it shares with every backend of the server, or of several servers."""
+    return _throttle(settings, settings.key.fingerprint() if settings.key else "")
 
 
 def throttles_for(settings: Settings) -> dict[str, Throttle]:
     """By hash of the key: that of `settings`, or with all_keys those of every key that was used here."""
+    mine = [settings.key.fingerprint()] if settings.key else []
     if not settings.all_keys:
-        return {settings.key.fingerprint(): throttle_for(settings)} if settings.key else {}
-    directory = state_directory(settings.state_dir)
-    keys = [name[len(FILE_PREFIX) :] for name in directory.names() if name.startswith(FILE_PREFIX)]
-    return {key: SharedThrottle(directory, key, _limits(settings)) for key in keys}
+        return {key: _throttle(settings, key) for key in mine}
+    names = state_directory(settings.state_dir).names()
+    keys = {*mine, *(name[len(FILE_PREFIX) :] for name in names if name.startswith(FILE_PREFIX))}
+    return {key: _throttle(settings, key) for key in sorted(keys)}
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.requests_per_second, settings.max_concurrency)
+def _throttle(settings: Settings, key: str) -> Throttle:
+    limits = Limits(settings.requests_per_second, settings.max_concurrency)
+    shared = SharedThrottle(state_directory(settings.state_dir), key, limits)
+    return _with_redis(settings, key, limits, shared) if settings.throttle_url else shared
+
+
+def _with_redis(settings: Settings, key: str, limits: Limits, shared: SharedThrottle) -> Throttle:
+    from cio_fdw.throttle.fallback import FallbackThrottle
+    from cio_fdw.throttle.remote import LEASE_MARGIN_S, RETRIES_S, Redis, RedisThrottle
+
+    assert settings.throttle_url
+    is_strict = settings.throttle_fallback == "error"
+    password = settings.throttle_password
+    name = (settings.throttle_url, password, key, limits, settings.timeout_s, is_strict, settings.state_dir)
+    with _remote_lock:
+        if name not in _remote:
+            redis = Redis(settings.throttle_url, password, RETRIES_S if is_strict else ())
+            remote = RedisThrottle(redis, key, limits, settings.timeout_s + LEASE_MARGIN_S)
+            _remote[name] = remote if is_strict else FallbackThrottle(remote, shared)
+        return _remote[name]
+
+
+_remote: dict[tuple[object, ...], Throttle] = {}
+"""By what makes them differ: they hold connections."""
+_remote_lock = threading.Lock()

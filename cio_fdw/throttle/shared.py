@@ -13,13 +13,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Callable, NamedTuple, Optional
 
 from cio_fdw.errors import StateError
 from cio_fdw.state import Sleep, StateDirectory
 from cio_fdw.statefile import state_file
+from cio_fdw.throttle.boot import boot_id
 from cio_fdw.throttle.protocol import Turn, Usage
 from cio_fdw.throttle.record import SIZE_BYTES, pack, unpack
 from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
@@ -27,7 +27,6 @@ from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
 MAX_SLOTS = 32
 """The most that max_concurrency allows."""
 FILE_PREFIX = "turns-"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _USUAL_BYTES = 4096
 """Reading all that a thousand waiting requests would fill costs more than the rest of a turn."""
 _NO_ROOM_S = 0.25
@@ -128,11 +127,11 @@ class SharedThrottle:
         with self._file.locked(sleep):
             turns = self._read()
             yield turns
-            self._file.write(pack(turns, _boot()))
+            self._file.write(pack(turns, boot_id()))
 
     def _read(self) -> Turns:
         data = self._file.read(_USUAL_BYTES)
-        known = unpack(data, _boot(), self._clock()) or unpack(self._file.read(SIZE_BYTES), _boot(), self._clock())
+        known = unpack(data, boot_id(), self._clock()) or unpack(self._file.read(SIZE_BYTES), boot_id(), self._clock())
         return known or self._new_turns(data)
 
     def _new_turns(self, data: bytes) -> Turns:
@@ -161,12 +160,3 @@ class _Look(NamedTuple):
 
 class _GaveUpError(Exception):
     """The lock was not to be had soon."""
-
-
-@cache
-def _boot() -> bytes:
-    """What tells this start of the machine from others; the same for all where the system does not say."""
-    try:
-        return bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))[:16].ljust(16, b"\0")
-    except (OSError, ValueError):
-        return bytes(16)
