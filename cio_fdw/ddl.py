@@ -6,12 +6,26 @@ create_foreign_table(ENDPOINTS["campaigns"], "customerio")
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
-from cio_fdw.endpoint import Endpoint
+from cio_fdw.endpoint import Column
 from cio_fdw.errors import UnknownSchemaError, UnknownTableError
 
 REMOTE_SCHEMA = "customerio"
+
+
+class Described(Protocol):
+    """A table as far as its DDL goes: an endpoint of the API, or a table of our own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def doc(self) -> str: ...
+
+    @property
+    def all_columns(self) -> Sequence[Column]: ...
 
 
 def quote_identifier(name: str) -> str:
@@ -23,7 +37,7 @@ def quote_literal(text: str) -> str:
     return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 
 
-def create_foreign_table(endpoint: Endpoint, server: str) -> str:
+def create_foreign_table(endpoint: Described, server: str) -> str:
     columns = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in endpoint.all_columns)
     return (
         f"CREATE FOREIGN TABLE {quote_identifier(endpoint.name)} ({columns}) "
@@ -31,7 +45,7 @@ def create_foreign_table(endpoint: Endpoint, server: str) -> str:
     )
 
 
-def comment_commands(endpoint: Endpoint, schema: str) -> tuple[str, ...]:
+def comment_commands(endpoint: Described, schema: str) -> tuple[str, ...]:
     """COMMENT ON the foreign table and each of its columns, so that tools show what they mean."""
     table = f"{quote_identifier(schema)}.{quote_identifier(endpoint.name)}"
     return (
@@ -44,7 +58,7 @@ def comment_commands(endpoint: Endpoint, schema: str) -> tuple[str, ...]:
 
 
 def import_commands(
-    endpoints: Mapping[str, Endpoint], server: str, remote_schema: str, mode: str, tables: Collection[str]
+    endpoints: Mapping[str, Described], server: str, remote_schema: str, mode: str, tables: Collection[str]
 ) -> tuple[str, ...]:
     """The commands of IMPORT FOREIGN SCHEMA. `mode`: "all", "limit to" or "except" (`tables`).
 

@@ -5,6 +5,8 @@
     ├── OptionValueError             HV024   an option's value is malformed or out of range
     ├── MissingKeyError              28000   no app_api_key for this user
     ├── KeyFileError                 28000   app_api_key_file cannot be used
+    ├── StateError                   58030   the state directory cannot be used
+    ├── SharedLimitError             08006   throttle_url: Redis is out of reach
     ├── UnknownTableError            HV00R   no such endpoint
     ├── UnknownSchemaError           HV00Q   IMPORT FOREIGN SCHEMA of another schema
     ├── UnknownColumnError           HV005   a foreign table has a column the endpoint has not
@@ -73,6 +75,14 @@ class MissingKeyError(CioError, sqlstate="28000"):
 
 class KeyFileError(CioError, sqlstate="28000"):
     """The file named by app_api_key_file cannot be used as a key file."""
+
+
+class StateError(CioError, sqlstate="58030"):
+    """The state directory, or a file in it, cannot be used. Names the path."""
+
+
+class SharedLimitError(CioError, sqlstate="08006"):
+    """The Redis of throttle_url cannot be asked."""
 
 
 class UnknownTableError(CioError, sqlstate="HV00R"):

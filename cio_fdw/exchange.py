@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 _SURELY_OPEN_S = 1.0
 """A connection that idled longer may have been closed by the server meanwhile."""
 
+TakeTurn = Callable[[], Optional[Callable[[], None]]]
+"""Waits until a request may leave; gives what to call once it has left, if anything."""
+
+
+def _say_nothing() -> None:
+    pass
+
 
 class Exchange:
     """One request under way: the Stop that ends it, the deadline it has, the sockets it uses.
@@ -40,7 +47,7 @@ class Exchange:
     Inside `with`, it is the exchange of the calling thread. Leaving takes its sockets from the Stop.
     """
 
-    def __init__(self, stop: Stop, timeout_s: float, take_turn: Callable[[], None]) -> None:
+    def __init__(self, stop: Stop, timeout_s: float, take_turn: TakeTurn) -> None:
         self.stop = stop
         self.timeout_s = timeout_s
         self.deadline_s = time.monotonic() + timeout_s
@@ -73,13 +80,14 @@ class Exchange:
         self._held.enter_context(handle)
         self._held.enter_context(self.stop.guard(handle))
 
-    def take_turn(self) -> None:
-        """Waits until the request may leave. Waiting for a turn does not use up the deadline."""
+    def take_turn(self) -> Callable[[], None]:
+        """Waits until the request may leave; call the result once it has. The wait does not use up the deadline."""
         began_s = time.monotonic()
-        self._take_turn()
+        left = self._take_turn() or _say_nothing
         waited_s = time.monotonic() - began_s
         self.deadline_s += waited_s
         self._idled = waited_s > _SURELY_OPEN_S or not self.on_new_connection
+        return left
 
     @property
     def met_closed_connection(self) -> bool:
@@ -171,8 +179,9 @@ def adapter_class() -> Callable[[Optional[ssl.SSLContext]], HTTPAdapter]:
                 self.connect()
             elif not exchange.on_new_connection:
                 exchange.hold(self.sock)
-            exchange.take_turn()
+            left = exchange.take_turn()
             super().request(*args, **kwargs)
+            left()
 
     class TLS(Plain, HTTPSConnection):
         pass

@@ -13,7 +13,8 @@ import json
 import random as random_module
 import re
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
@@ -30,8 +31,10 @@ from cio_fdw.errors import (
     UnauthorizedError,
     Where,
 )
-from cio_fdw.lanes import Stop
+from cio_fdw.journal import Note, Sent
+from cio_fdw.lanes import Stop, Stopped
 from cio_fdw.options import Settings
+from cio_fdw.pages import Page
 from cio_fdw.secret import Secret
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import Throttle
@@ -48,6 +51,8 @@ MIN_BUDGET_S = 120.0
 MAX_DETAIL_CHARS = 200
 _MODULES = ("ssl", "http.client", "urllib3", "requests", "tenacity")
 """What the first request of a backend imports, in pieces of at most 40 ms."""
+CANCELED = "57014"
+"""SQLSTATE of a statement that was cancelled, in the journal."""
 _MAX_ERROR_BODY_BYTES = 64 * 1024
 
 
@@ -68,6 +73,7 @@ class Fetcher:
         settings: Settings,
         stats: Stats,
         *,
+        journal: Callable[[Sent], None] = lambda _sent: None,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -75,6 +81,7 @@ class Fetcher:
         self._throttle = throttle
         self._settings = settings
         self._stats = stats
+        self._journal = journal
         self._clock = clock
         self._random = random
 
@@ -93,13 +100,14 @@ class Fetcher:
         def attempt() -> T:
             plan.attempt += 1
             try:
-                return self._attempt(stop, where, target, decode, plan)
+                with self._noted(where, target, plan):
+                    return self._attempt(stop, where, target, decode, plan)
             except CioError as error:
-                plan.note(error)
+                plan.take_in(error)
                 if isinstance(error, RateLimitedError):
                     self._stats.add(rate_limited=1)
                     # Others wait no longer than this request may: a senseless Retry-After blocks nobody for a day.
-                    self._throttle.pause(min(plan.delay_s, plan.budget_s))
+                    self._throttle.pause(min(plan.delay_s, plan.budget_s), stop.sleep)
                 raise plan.stamped(error, where) from None
 
         def before_sleep(state: RetryCallState) -> None:
@@ -122,11 +130,14 @@ class Fetcher:
             # those that had to connect first would arrive together with ones sent a TLS handshake later.
             waited_s = 0.0
 
-            def take_turn() -> None:
+            def take_turn() -> Callable[[], None]:
                 nonlocal waited_s
-                waited_s = turn.enter_context(self._throttle.slot(stop.sleep))
+                taken = turn.enter_context(self._throttle.slot(stop.sleep))
+                waited_s = taken.waited_s
+                plan.note.leaves(waited_s)
                 self._stats.add(requests=1, throttled_s=waited_s)
                 plan.first_turn_taken(waited_s)
+                return taken.left
 
             began_s = self._clock()
             try:
@@ -136,10 +147,29 @@ class Fetcher:
             finally:
                 self._stats.add(api_s=max(0.0, self._clock() - began_s - waited_s))
         self._stats.add(bytes=len(answer.body))
+        plan.note.answered(answer.status, len(answer.body))
         error = status_error(where, answer, self._settings.key)
         if error:
             raise error
-        return decode(answer.body)
+        decoded = decode(answer.body)
+        plan.note.rows = len(decoded.records) if isinstance(decoded, Page) else None
+        return decoded
+
+    @contextmanager
+    def _noted(self, where: Where, target: str, plan: _RetryPlan) -> Iterator[None]:
+        """Notes the attempt in the journal, however it ends, if it left at all."""
+        plan.note = note = Note()
+        try:
+            yield
+        except CioError as error:
+            note.error = error.sqlstate
+            raise
+        except Stopped:
+            note.error = CANCELED
+            raise
+        finally:
+            if note.left_s and self._settings.key:
+                self._journal(note.sent(where, target, plan.attempt, self._settings.key))
 
 
 class _RetryPlan:
@@ -147,6 +177,7 @@ class _RetryPlan:
 
     def __init__(self, settings: Settings, clock: Callable[[], float], random: Callable[[], float]) -> None:
         self.attempt = 0
+        self.note = Note()
         self.attempts = settings.max_retries + 1
         self.budget_s = max(3 * settings.timeout_s, MIN_BUDGET_S)
         self.delay_s = 0.0
@@ -169,7 +200,7 @@ class _RetryPlan:
             self._turn_taken = True
             self._began_s += waited_s
 
-    def note(self, error: CioError) -> None:
+    def take_in(self, error: CioError) -> None:
         """Sets the delay before the next attempt after `error`."""
         asked_s = error.retry_after_s if isinstance(error, RequestError) else None
         if asked_s:

@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.ddl import REMOTE_SCHEMA, comment_commands
+from cio_fdw.ddl import REMOTE_SCHEMA, Described, comment_commands
 from cio_fdw.endpoint import Endpoint
+from cio_fdw.own_tables import OWN_TABLES
 
 HEADINGS = ("table", "parent", "incremental", "filters pushed", "kept", "rows")
 
@@ -39,6 +40,7 @@ def _row(endpoint: Endpoint) -> tuple[str, ...]:
 
 def _run_tables(_arguments: argparse.Namespace) -> int:
     rows = [HEADINGS, *(_row(endpoint) for endpoint in ENDPOINTS.values())]
+    rows += [(own.name, "", "", "", own.kept, own.doc) for own in OWN_TABLES.values()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
@@ -47,7 +49,8 @@ def _run_tables(_arguments: argparse.Namespace) -> int:
 
 
 def _run_comments(arguments: argparse.Namespace) -> int:
-    for endpoint in ENDPOINTS.values():
-        for command in comment_commands(endpoint, arguments.schema):
+    tables: list[Described] = [*ENDPOINTS.values(), *OWN_TABLES.values()]
+    for table in tables:
+        for command in comment_commands(table, arguments.schema):
             sys.stdout.write(f"{command};\n")
     return 0

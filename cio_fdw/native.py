@@ -20,9 +20,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
 
-from cio_fdw import __version__, ddl
+from cio_fdw import __version__, ddl, seeing, state
 from cio_fdw import explain as explaining
 from cio_fdw import options as option_table
 from cio_fdw.catalog import ENDPOINTS
@@ -30,12 +31,15 @@ from cio_fdw.decoder import Row
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyError, OptionNameError, UnknownColumnError
 from cio_fdw.fetch import Fetcher
+from cio_fdw.journal import Journal
 from cio_fdw.lanes import stop_all
 from cio_fdw.options import Settings
+from cio_fdw.own_tables import OWN_TABLES, OwnTable
 from cio_fdw.plan import Ask, Known, Plan, plan
 from cio_fdw.quals import UNKNOWN, condition
 from cio_fdw.sample import Sample
 from cio_fdw.scan import Host, Tools, scan
+from cio_fdw.state import state_directory
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
 from cio_fdw.transport import Transport
@@ -86,7 +90,15 @@ class Table(NamedTuple):
                 self._check_column(endpoint, column_name, type_name)
         return endpoint
 
-    def _check_column(self, endpoint: Endpoint, name: str, type_name: Optional[str]) -> None:
+    def own(self) -> Optional[OwnTable]:
+        """The table of our own that it is, after the same check; None when it is one of the API's."""
+        own = OWN_TABLES.get(self.table_options.get("endpoint", self.relname))
+        for column_name, type_name in zip(self.names, self.types) if own else ():
+            if own and column_name is not None:
+                self._check_column(own, column_name, type_name)
+        return own
+
+    def _check_column(self, endpoint: Union[Endpoint, OwnTable], name: str, type_name: Optional[str]) -> None:
         column = endpoint.column(name)
         if column is None:
             raise UnknownColumnError(
@@ -106,6 +118,7 @@ class Table(NamedTuple):
 def start(host: Host) -> None:
     global _host  # noqa: PLW0603 - one backend, one host
     _host = host
+    state.start(str(Path.cwd()))
 
 
 def validate(scope: str, given: Mapping[str, str], privileged: bool) -> None:
@@ -117,7 +130,7 @@ def import_schema(
 ) -> tuple[str, ...]:
     if given:
         raise OptionNameError(f'invalid option "{next(iter(given))}"', hint="IMPORT FOREIGN SCHEMA takes no options.")
-    return ddl.import_commands(ENDPOINTS, server, remote_schema, mode, tables)
+    return ddl.import_commands({**ENDPOINTS, **OWN_TABLES}, server, remote_schema, mode, tables)
 
 
 class Estimate(NamedTuple):
@@ -141,6 +154,9 @@ def estimate(
 ) -> Estimate:
     """`total_rows`: of the table, as ANALYZE left it, 0 when it did not; `kept`: selectivity of each column's quals."""
     described = Table(*table)
+    if own := described.own():
+        rows = float(own.typical_rows)
+        return Estimate(rows, COLUMN_BYTES * len(wanted), 0.0, rows * ROW_COST, 0.0, rows, ())
     planned = _plan(described, quals, known=Known(total_rows or None, kept))
     width = planned.endpoint.row_bytes if "raw" in wanted else COLUMN_BYTES * len(wanted)
     total = planned.requests * REQUEST_COST + planned.rows * ROW_COST
@@ -159,6 +175,8 @@ def explain(
     table: tuple[Any, ...], quals: Sequence[tuple[str, str, Any]], limit: Optional[int], requests: float
 ) -> list[explaining.Property]:
     """`requests`: what the planner expected, who knows the statistics."""
+    if Table(*table).own():
+        return seeing.explained()
     return explaining.before(_plan(Table(*table), quals, limit=limit), requests)
 
 
@@ -180,33 +198,56 @@ def _plan(
     )
 
 
-def open_scan(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Scan:
+def open_scan(
+    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]
+) -> Union[Scan, seeing.OwnScan]:
     described = Table(*table)
-    return Scan(described, _tools(described, mapping, wanted))
+    return _own_scan(described, mapping, wanted) or Scan(described, _tools(described, mapping, wanted))
 
 
-def open_sample(table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Sample:
+def open_sample(
+    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]
+) -> Union[Sample, seeing.OwnScan]:
     described = Table(*table)
+    if own := _own_scan(described, mapping, wanted):
+        return own
     endpoint, tools = described.endpoint(), _tools(described, mapping, wanted)
     return Sample(Ask(endpoint, (), described.settings(), int(time.time()), ENDPOINTS), tools)
 
 
-def _tools(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Tools:
+def _own_scan(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Optional[seeing.OwnScan]:
+    own = table.own()
+    return seeing.OwnScan(own, _mapped(table, mapping), wanted, _started()) if own else None
+
+
+def _started() -> Host:
+    if _host is None:
+        raise RuntimeError("the door was not started")
+    return _host
+
+
+def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
+    """The settings of a user who has a mapping. Raises MissingKeyError for one who has none."""
     if mapping is None:
         raise MissingKeyError(
             f'no user mapping for the current user on server "{table.server}"',
             hint=f"CREATE USER MAPPING FOR CURRENT_USER SERVER \"{table.server}\" OPTIONS (app_api_key '...');",
         )
-    settings = table.settings(mapping)
-    if _host is None or settings.key is None:
-        raise RuntimeError("the door was not started")
+    return table.settings(mapping)
+
+
+def _tools(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Tools:
+    settings = _mapped(table, mapping)
+    if settings.key is None:
+        raise RuntimeError("settings with a mapping have a key")
     transport = _transports.setdefault(
         (settings.base_url, settings.key.fingerprint()),
         Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
     )
     stats = Stats()
-    fetcher = Fetcher(transport, throttle_for(settings), settings, stats)
-    return Tools(_host, fetcher, stats, wanted, settings.max_concurrency)
+    journal = Journal(state_directory(settings.state_dir))
+    fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add)
+    return Tools(_started(), fetcher, stats, wanted, settings.max_concurrency)
 
 
 class Scan:

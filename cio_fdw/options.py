@@ -39,10 +39,8 @@ class Option:
     check: Callable[[str], Optional[str]]
     unit: str = ""
     secret: bool = False
-    privileged: bool = False
-    """Only a superuser or a member of pg_read_server_files may set it."""
-    danger: str = "names a file of the server"
-    """Why it is privileged."""
+    privileged: str = ""
+    """Why only a superuser or a member of pg_read_server_files may set it; empty when everybody may."""
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Callable[[str], Optional[str]]:
@@ -78,6 +76,25 @@ def _base_url(text: str) -> Optional[str]:
     return None
 
 
+def _throttle_url(text: str) -> Optional[str]:
+    try:
+        url = urlsplit(text)
+        host, _port = url.hostname, url.port
+    except ValueError:
+        return "is not a URL"
+    if url.scheme not in ("redis", "rediss") or not host or re.search(r"[^!-~]", text):
+        return "must look like redis://host:6379/0"
+    if url.password is not None:
+        return "must not hold a password: that is the option throttle_password of the user mapping"
+    if re.search(r"[?#]", text) or not re.fullmatch(r"(/\d{0,4})?", url.path):
+        return "must end with the number of the database: no query, no fragment"
+    return None
+
+
+def _fallback(text: str) -> Optional[str]:
+    return None if text in ("error", "local") else "must be 'error' or 'local'"
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -111,19 +128,21 @@ def _absolute(text: str) -> Optional[str]:
 
 
 def _boolean(text: str) -> Optional[str]:
-    return None if text in ("true", "false") else "must be true or false"
+    return None if text in ("true", "false") else "must be 'true' or 'false'"
 
 
 def _endpoint(text: str) -> Optional[str]:
-    return None if re.fullmatch(r"[a-z][a-z0-9_]*", text) else "must be the name of an endpoint"
+    return None if re.fullmatch(r"[a-z_][a-z0-9_]*", text) else "must be the name of an endpoint"
 
+
+_NAMES_FILE = "names a file of the server"
 
 OPTIONS: tuple[Option, ...] = (
     Option("region", (SERVER,), "text", "us", "Where the workspace lives: `us` or `eu`.", _region),
     Option(
         "base_url", (SERVER,), "text", None,
         "Root of the API, instead of `region`. https, or http on a loopback address.", _base_url,
-        privileged=True, danger="names the host that gets the API keys",
+        privileged="names the host that gets the API keys",
     ),
     Option(
         "anchor_date", (SERVER,), "timestamp", None,
@@ -149,12 +168,31 @@ OPTIONS: tuple[Option, ...] = (
         "not documented.", _boolean,
     ),
     Option(
+        "state_dir", (SERVER,), "text", None,
+        "Directory on the server for the state of the rate limit; default: `cio_fdw` in the data directory.",
+        _absolute, privileged=_NAMES_FILE,
+    ),
+    Option(
+        "throttle_url", (SERVER,), "text", None,
+        "Redis that keeps the rate limit for several PostgreSQL servers: `redis://HOST:PORT/DB`, or `rediss://…`.",
+        _throttle_url, privileged="makes the server connect to a host of one's choice",
+    ),
+    Option(
+        "throttle_fallback", (SERVER,), "text", "error",
+        "When that Redis does not answer: `error`, or `local` for the limit of this PostgreSQL server alone.",
+        _fallback,
+    ),
+    Option(
         "app_api_key", (MAPPING,), "text", None, "The App API key.", _key, secret=True,
     ),
     Option(
         "app_api_key_file", (MAPPING,), "text", None,
         "File on the server whose first line is the App API key, instead of `app_api_key`.", _absolute,
-        privileged=True,
+        privileged=_NAMES_FILE,
+    ),
+    Option(
+        "throttle_password", (MAPPING,), "text", None,
+        "Password of the Redis of `throttle_url`.", _key, secret=True,
     ),
     Option(
         "endpoint", (TABLE,), "text", None, "Endpoint the table reads; default: the table's name.", _endpoint,
@@ -163,6 +201,11 @@ OPTIONS: tuple[Option, ...] = (
         "page_size", (SERVER, TABLE), "integer", None,
         "Rows asked for in one request, where the API lets one choose; default: the API's maximum.",
         _number(1, 30000), unit="rows",
+    ),
+    Option(
+        "all_keys", (TABLE,), "boolean", "false",
+        "Of `_requests` and `_limits`: whether they show every key of the server, not only that of the user mapping.",
+        _boolean, privileged="shows what other roles do",
     ),
 )  # fmt: skip
 
@@ -179,7 +222,12 @@ class Settings:
     timeout_s: float
     max_retries: int
     page_size: Optional[int]
-    trust_metric_filter: bool
+    trust_metric_filter: bool = False
+    state_dir: Optional[str] = None
+    all_keys: bool = False
+    throttle_url: Optional[str] = None
+    throttle_fallback: str = "error"
+    throttle_password: Optional[Secret] = None
     key: Optional[Secret] = None
 
 
@@ -199,7 +247,7 @@ def validate(scope: str, given: Mapping[str, str], *, privileged: bool = True) -
             raise OptionValueError(f'invalid value{shown} for option "{name}": it {complaint}', hint=option.doc)
         if option.privileged and not privileged:
             raise OptionValueError(
-                f'option "{name}" {option.danger}',
+                f'option "{name}" {option.privileged}',
                 hint="Ask a superuser, or a member of pg_read_server_files, to set it.",
             )
     for one, other in (("region", "base_url"), ("app_api_key", "app_api_key_file")):
@@ -241,6 +289,11 @@ def resolve(
         max_retries=int(merged["max_retries"]),
         page_size=int(merged["page_size"]) if "page_size" in merged else None,
         trust_metric_filter=merged["trust_metric_filter"] == "true",
+        state_dir=merged.get("state_dir"),
+        all_keys=merged["all_keys"] == "true",
+        throttle_url=merged.get("throttle_url"),
+        throttle_fallback=merged["throttle_fallback"],
+        throttle_password=Secret(mapping["throttle_password"]) if mapping and "throttle_password" in mapping else None,
         key=None if mapping is None else _read_key(mapping),
     )
 

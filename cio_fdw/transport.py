@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cio_fdw.errors import BodyError, CertificateError, NetworkError, RequestTimeoutError, Where
-from cio_fdw.exchange import Exchange, adapter_class, tls_context
+from cio_fdw.exchange import Exchange, TakeTurn, adapter_class, tls_context
 from cio_fdw.lanes import Stop
 from cio_fdw.secret import Secret
 
@@ -68,7 +68,7 @@ class Transport:
         self._closed = False
 
     def get(
-        self, where: Where, target: str, *, timeout_s: float, stop: Stop, take_turn: Callable[[], None] = lambda: None
+        self, where: Where, target: str, *, timeout_s: float, stop: Stop, take_turn: TakeTurn = lambda: None
     ) -> Answer:
         """The answer to GET `target` (path and query, such as /v1/messages?limit=10), whatever its status.
 

@@ -17,6 +17,7 @@ from cio_fdw.ddl import create_foreign_table
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.listing import pushed
 from cio_fdw.options import OPTIONS, resolve
+from cio_fdw.own_tables import OWN_TABLES, OwnTable
 from cio_fdw.plan import plan
 from cio_fdw.quals import Qual
 
@@ -40,6 +41,7 @@ def tables_table() -> str:
     lines = ["| table | rows | pushed filters |", "| --- | --- | --- |"]
     for endpoint in ENDPOINTS.values():
         lines.append(f"| `{endpoint.name}` | {endpoint.doc} | {', '.join(pushed(endpoint)) or 'none'} |")
+    lines += [f"| `{own.name}` | {own.doc} | none |" for own in OWN_TABLES.values()]
     return "\n".join(lines)
 
 
@@ -93,13 +95,24 @@ def table_page(endpoint: Endpoint) -> str:
     return "\n".join([*lines, "", "```sql", f"{ddl};", "```", ""])
 
 
+def own_table_page(table: OwnTable) -> str:
+    lines = [f"## {table.name}", "", table.doc, ""]
+    if table.kept:
+        lines += [f"Rows are kept {table.kept}.", ""]
+    lines += ["| column | type | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{column.name}` | {column.type} | {column.doc} |" for column in table.columns]
+    return "\n".join([*lines, ""])
+
+
 def tables_page() -> str:
     head = (
         "# Tables\n\nGenerated from the catalog (`cio_fdw/catalog/`). "
-        "`raw jsonb` ends every table: the whole record as the API sent it. "
+        "`raw jsonb` ends every table of the API: the whole record as the API sent it. "
         "The times in the requests are an example's.\n"
     )
-    return "\n".join([head, *(table_page(endpoint) for endpoint in ENDPOINTS.values())])
+    return "\n".join(
+        [head, *(table_page(endpoint) for endpoint in ENDPOINTS.values()), *map(own_table_page, OWN_TABLES.values())]
+    )
 
 
 def _fenced(text: str, name: str, content: str) -> str:

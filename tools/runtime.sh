@@ -59,7 +59,7 @@ install_requirements() {
     say "installing the requirements (only this step needs the network)"
     "$pip_python" -m pip install -qq "${lock[@]}" 'setuptools>=77.0.3' >&2
     "$pip_python" -m pip install -qq --no-build-isolation "${lock[@]}" \
-        "$runtime/source[simulator,embedded,test,lint]" >&2
+        "$runtime/source[redis,simulator,embedded,test,lint]" >&2
 }
 
 install_package() {

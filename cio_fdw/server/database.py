@@ -15,12 +15,14 @@ import psycopg
 from psycopg import sql
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.ddl import comment_commands
+from cio_fdw.ddl import Described, comment_commands
+from cio_fdw.own_tables import OWN_TABLES
 from cio_fdw.secret import Secret
 from cio_fdw.server.errors import ServerError
 
 SERVER = "customerio"
 SCHEMA = "customerio"
+TABLES: Mapping[str, Described] = {**ENDPOINTS, **OWN_TABLES}
 EXCLUSIVE = ("region", "base_url")
 """Server options of which at most one may be set."""
 
@@ -96,7 +98,7 @@ def _tables(cursor: psycopg.Cursor[Any]) -> None:
         "select relname from pg_class where relnamespace = %s::regnamespace and relkind in ('f', 'r', 'v', 'm', 'p')",
         [SCHEMA],
     )
-    present = [sql.Identifier(row[0]) for row in cursor.fetchall() if row[0] in ENDPOINTS]
+    present = [sql.Identifier(row[0]) for row in cursor.fetchall() if row[0] in TABLES]
     clause = sql.SQL("except ({})").format(sql.SQL(", ").join(present)) if present else sql.SQL("")
     cursor.execute(
         sql.SQL("import foreign schema {} {} from server {} into {}").format(
@@ -113,7 +115,7 @@ def _comments(cursor: psycopg.Cursor[Any]) -> None:
         [SCHEMA],
     )
     for (name,) in cursor.fetchall():
-        for command in comment_commands(ENDPOINTS[name], SCHEMA) if name in ENDPOINTS else ():
+        for command in comment_commands(TABLES[name], SCHEMA) if name in TABLES else ():
             cursor.execute(sql.SQL(command))
 
 

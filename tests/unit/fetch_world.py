@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Callable, Union
 
@@ -24,7 +24,7 @@ from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Stop
 from cio_fdw.options import resolve
 from cio_fdw.stats import Stats
-from cio_fdw.throttle import LocalThrottle
+from cio_fdw.throttle import Turn
 from cio_fdw.transport import Answer
 
 KEY = "s3cr3t-k3y"
@@ -57,6 +57,29 @@ class ClockStop(Stop):
         self.clock.now_s += seconds
 
 
+class MemoryThrottle:
+    """Counts turns and keeps pauses, in this process alone and without a limit."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.in_flight = 0
+        self.paused_until_s = 0.0
+        self._clock = clock
+
+    @contextmanager
+    def slot(self, sleep: Callable[[float], None]) -> Iterator[Turn]:
+        waited_s = max(0.0, self.paused_until_s - self._clock())
+        if waited_s:
+            sleep(waited_s)
+        self.in_flight += 1
+        try:
+            yield Turn(waited_s, lambda: None)
+        finally:
+            self.in_flight -= 1
+
+    def pause(self, seconds: float, _sleep: Callable[[float], None]) -> None:
+        self.paused_until_s = max(self.paused_until_s, self._clock() + seconds)
+
+
 class World:
     """A fetcher between scripted answers and a fake clock. Each answer takes `answer_s` seconds."""
 
@@ -66,7 +89,7 @@ class World:
         self.clock = Clock()
         self.stop = ClockStop(self.clock)
         self.stats = Stats()
-        self.throttle = LocalThrottle(1000, 3, self.clock)
+        self.throttle = MemoryThrottle(self.clock)
         self.pauses_s: list[float] = []
         self.in_flight: list[int] = []
         self.targets: list[str] = []
@@ -79,7 +102,7 @@ class World:
     def get(self, where: Where, target: str, *, timeout_s: float, stop: Stop, take_turn: Callable[[], None]) -> Answer:
         assert (where, timeout_s, stop) == (WHERE, self.fetcher._settings.timeout_s, self.stop)
         take_turn()
-        self.in_flight.append(self.throttle._in_flight)
+        self.in_flight.append(self.throttle.in_flight)
         self.targets.append(target)
         self.clock.now_s += self.answer_s
         step = self.steps.pop(0)
@@ -89,14 +112,12 @@ class World:
 
     # the throttle
 
-    @contextmanager
-    def slot(self, sleep: Callable[[float], None]) -> Iterator[float]:
-        with self.throttle.slot(sleep) as waited_s:
-            yield waited_s
+    def slot(self, sleep: Callable[[float], None]) -> AbstractContextManager[Turn]:
+        return self.throttle.slot(sleep)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
         self.pauses_s.append(seconds)
-        self.throttle.pause(seconds)
+        self.throttle.pause(seconds, sleep)
 
     def fetch(self, decode: Callable[[bytes], Any] = json.loads) -> Any:
         return self.fetcher.fetch(self.stop, WHERE, TARGET, decode)
@@ -109,7 +130,7 @@ class World:
         assert "b.example" not in shown
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
-        assert self.throttle._in_flight == 0
+        assert self.throttle.in_flight == 0
         return caught.value
 
 

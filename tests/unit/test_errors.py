@@ -18,6 +18,8 @@ PLAIN = (
     (errors.OptionValueError, "HV024", False),
     (errors.MissingKeyError, "28000", False),
     (errors.KeyFileError, "28000", False),
+    (errors.StateError, "58030", False),
+    (errors.SharedLimitError, "08006", False),
     (errors.UnknownTableError, "HV00R", False),
     (errors.UnknownSchemaError, "HV00Q", False),
     (errors.UnknownColumnError, "HV005", False),

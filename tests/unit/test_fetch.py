@@ -14,9 +14,8 @@ from cio_fdw.errors import BodyError, RecordError
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Lanes, Stop, Stopped
 from cio_fdw.stats import Stats
-from cio_fdw.throttle import LocalThrottle
 from cio_fdw.transport import Answer, Transport
-from tests.unit.fetch_world import KEY, SETTINGS, TARGET, WHERE, World, answer
+from tests.unit.fetch_world import KEY, SETTINGS, TARGET, WHERE, MemoryThrottle, World, answer
 
 
 def test_the_first_answer() -> None:
@@ -47,7 +46,7 @@ def test_a_programming_error_passes() -> None:
 
 def test_a_body_that_never_decodes() -> None:
     def decode(_body: bytes) -> None:
-        assert world.throttle._in_flight == 0
+        assert world.throttle.in_flight == 0
         raise BodyError("not JSON at byte 7", hint="Ask again.", detail="cut")
 
     world = World(200, 200, max_retries=1)
@@ -115,31 +114,31 @@ class Answers:
         return self.answer
 
 
-def fetcher_of(transport: Any, throttle: Optional[LocalThrottle] = None) -> Fetcher:
-    return Fetcher(transport, throttle or LocalThrottle(10, 3), SETTINGS, Stats(), random=lambda: 1.0)
+def fetcher_of(transport: Any, throttle: Optional[MemoryThrottle] = None) -> Fetcher:
+    return Fetcher(transport, throttle or MemoryThrottle(time.monotonic), SETTINGS, Stats(), random=lambda: 1.0)
 
 
 def test_cancel_while_waiting_for_the_turn() -> None:
-    throttle = LocalThrottle(10, 3)
-    throttle.pause(60)
+    throttle = MemoryThrottle(time.monotonic)
+    throttle.pause(60, time.sleep)
     assert isinstance(cancelled(fetcher_of(Answers(200), throttle)), Stopped)
-    assert not throttle._queue
+    assert throttle.in_flight == 0
 
 
 @pytest.mark.parametrize("status", [503, 429])
 def test_cancel_during_back_off(status: int) -> None:
-    throttle = LocalThrottle(10, 3)
+    throttle = MemoryThrottle(time.monotonic)
     assert isinstance(cancelled(fetcher_of(Answers(status, Retry_After="60"), throttle)), Stopped)
-    assert throttle._in_flight == 0
+    assert throttle.in_flight == 0
 
 
 def test_cancel_while_the_api_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert SETTINGS.key
         transport = Transport(f"http://127.0.0.1:{listener.getsockname()[1]}", SETTINGS.key, user_agent="x")
-        throttle = LocalThrottle(10, 3)
+        throttle = MemoryThrottle(time.monotonic)
         assert isinstance(cancelled(fetcher_of(transport, throttle), 0.25), Stopped)
-        assert throttle._in_flight == 0
+        assert throttle.in_flight == 0
         transport.close()
 
 
@@ -161,7 +160,7 @@ def test_a_request_end_to_end() -> None:
         assert SETTINGS.key
         transport = Transport(f"http://127.0.0.1:{listener.getsockname()[1]}", SETTINGS.key, user_agent="x")
         stats = Stats()
-        fetcher = Fetcher(transport, LocalThrottle(10, 3), SETTINGS, stats, random=lambda: 0.01)
+        fetcher = Fetcher(transport, MemoryThrottle(time.monotonic), SETTINGS, stats, random=lambda: 0.01)
         assert fetcher.fetch(Stop(), WHERE, TARGET, json.loads) == {"messages": []}
         assert (stats.requests, stats.retries, stats.bytes) == (2, 1, len(body))
         thread.join(1)

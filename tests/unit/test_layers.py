@@ -9,13 +9,13 @@ import cio_fdw
 
 LAYERS = (
     ("errors",),
-    ("secret", "quals", "endpoint"),
-    ("options", "ranges", "request"),
-    ("catalog",),
-    ("windows", "splitting", "ddl", "convert", "stats", "lanes"),
+    ("secret", "quals", "endpoint", "state"),
+    ("options", "ranges", "request", "statefile"),
+    ("catalog", "own_tables"),
+    ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
-    ("fetch", "walk"),
+    ("fetch", "walk", "seeing"),
     ("scan",),
     ("sample",),
     ("native",),

@@ -36,11 +36,17 @@ VALUES: dict[str, tuple[list[str], list[str], str]] = {
     "timeout": (["0.1", "60", "3600", "1.25"], ["0", "0.09", "3601", "1e3", "inf", "nan", ".5", "1."],
                 "must be a number from 0.1 to 3600"),
     "max_retries": (["0", "100"], ["101", "-1", "+1"], "must be a whole number from 0 to 100"),
-    "trust_metric_filter": (["true", "false"], ["", "on", "1", "True"], "must be true or false"),
+    "trust_metric_filter": (["true", "false"], ["", "on", "1", "True"], "must be 'true' or 'false'"),
     "app_api_key": (["k", "!~", "x" * 512], ["", "a b", "a\nb", "x" * 513, "k\u00e9y"],
                     "must be 1 to 512 visible ASCII characters"),
     "app_api_key_file": (["/etc/key", "/"], ["", "key", "./key", "/a\0b"], "must be an absolute path"),
+    "state_dir": (["/var/lib/cio", "/"], ["", "state", "./state", "/a\0b"], "must be an absolute path"),
+    "throttle_url": (["redis://h", "rediss://h:6379/0", "redis://user@h/15"],
+                     ["", "http://h", "redis://", "redis:///0", "redis://h /"], "must look like redis://host:6379/0"),
+    "throttle_fallback": (["error", "local"], ["", "none", "Local"], "must be 'error' or 'local'"),
+    "throttle_password": (["p", "!~"], ["", "a b"], "must be 1 to 512 visible ASCII characters"),
     "endpoint": (["messages", "a1_b"], ["", "Messages", "1a", "a-b", "v1/messages"], "must be the name of an endpoint"),
+    "all_keys": (["true", "false"], ["", "on", "True", "1"], "must be 'true' or 'false'"),
     "page_size": (["1", "30000"], ["0", "30001", "all"], "must be a whole number from 1 to 30000"),
 }  # fmt: skip
 
@@ -133,7 +139,7 @@ def test_a_near_miss_is_named_and_the_valid_options_are_listed() -> None:
 def test_a_wild_guess_gets_the_list_only() -> None:
     with pytest.raises(OptionNameError) as caught:
         validate(TABLE, {"qqq": "5"})
-    assert caught.value.hint == "Valid options of a foreign table: endpoint, page_size."
+    assert caught.value.hint == "Valid options of a foreign table: endpoint, page_size, all_keys."
 
 
 def test_the_wrapper_has_no_options() -> None:

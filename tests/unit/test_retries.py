@@ -105,7 +105,7 @@ def test_no_slot_is_held_while_sleeping() -> None:
     sleep = world.stop.sleep
 
     def watched(seconds: float) -> None:
-        seen.append(world.throttle._in_flight)
+        seen.append(world.throttle.in_flight)
         sleep(seconds)
 
     world.stop.sleep = watched  # type: ignore[method-assign]
@@ -131,7 +131,7 @@ def test_the_deadline_grows_with_the_timeout() -> None:
 
 def test_waiting_for_the_first_turn_is_not_counted() -> None:
     world = World(503, 503, max_retries=1)
-    world.throttle.pause(500)
+    world.throttle.pause(500, world.stop.sleep)
     error = world.error()
     assert isinstance(error, RequestError)
     assert error.after_s == pytest.approx(1.0)
@@ -192,8 +192,8 @@ def test_a_429_without_a_header_backs_off_and_its_body_is_not_read() -> None:
 def test_everybody_of_the_key_pauses() -> None:
     world = World(answer(429, Retry_After="9"), max_retries=0)
     world.error()
-    with world.slot(world.stop.sleep) as waited_s:
-        assert waited_s == pytest.approx(9)
+    with world.slot(world.stop.sleep) as turn:
+        assert turn.waited_s == pytest.approx(9)
 
 
 def test_a_retry_after_beyond_the_deadline_fails_now_and_blocks_nobody_for_long() -> None:

@@ -31,10 +31,11 @@ def test_connections_are_reused_and_the_idle_ones_bounded(kit: Kit, monkeypatch:
         get(transport)
     assert server.connections == 1
     together = threading.Barrier(3)
-    threads = [
-        threading.Thread(target=get, args=(transport,), kwargs={"take_turn": lambda: together.wait(2)})
-        for _ in range(3)
-    ]
+
+    def wait_for_all() -> None:
+        together.wait(2)
+
+    threads = [threading.Thread(target=get, args=(transport,), kwargs={"take_turn": wait_for_all}) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,0 +1,169 @@
+"""One file of the state directory, with locks that end with the process that holds them, whatever ends it.
+
+    file = state_file(directory, "turns-0123456789abcdef", size_bytes)
+    with file.locked(stop.sleep):
+        data = file.read()
+        slot = file.take_slot(3)
+        file.write(changed)
+    file.free_slot(slot)
+
+The locks are the kernel's, on bytes of the file: one far behind its end for the file as a whole, held for
+microseconds, and one for each slot, held as long as a request is under way. Such locks belong to the process, and
+closing any descriptor of the file ends them: so there is one StateFile for each file and process.
+Errors: StateError, never OSError.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+from cio_fdw.errors import StateError
+from cio_fdw.state import Sleep, StateDirectory, failure, reserve
+
+LOCK_PATIENCE_S = 10.0
+"""A lock is held for microseconds. One that is held this long belongs to a process that was stopped."""
+LOCK_LOOK_S = 0.001
+_WHOLE_FILE_BYTE = 2**40
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
+_files: dict[tuple[str, str], StateFile] = {}
+_files_lock = threading.Lock()
+
+
+def state_file(directory: StateDirectory, name: str, size_bytes: int) -> StateFile:
+    """The one object of this process for that file. Nothing is opened yet."""
+    with _files_lock:
+        return _files.setdefault((str(directory.path), name), StateFile(directory, name, size_bytes))
+
+
+class StateFile:
+    """One file of fixed size, shared by threads and processes."""
+
+    def __init__(self, directory: StateDirectory, name: str, size_bytes: int) -> None:
+        self._directory = directory
+        self._name = name
+        self._path = directory.path / name
+        self._size_bytes = size_bytes
+        self._mutex = threading.Lock()
+        self._fd = -1
+        self._pid = 0
+        self._held: set[int] = set()
+
+    @contextmanager
+    def locked(self, sleep: Sleep) -> Iterator[None]:
+        """The file is this thread's alone. Waits through `sleep`, and holds no lock meanwhile."""
+        since_s = time.monotonic()
+        while not self._try_lock():
+            if time.monotonic() - since_s > LOCK_PATIENCE_S:
+                raise StateError(
+                    f"{self._path} has been locked by one process for {LOCK_PATIENCE_S:.0f} s",
+                    hint="A backend that was stopped (SIGSTOP, a debugger) can hold it: let it go on, or end it.",
+                )
+            sleep(random.uniform(0.2, 1.0) * LOCK_LOOK_S)  # noqa: S311 - keeps waiters apart, no secret
+        try:
+            yield
+        finally:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _WHOLE_FILE_BYTE)
+            finally:
+                self._mutex.release()
+
+    def read(self, size_bytes: int) -> bytes:
+        """The first `size_bytes`; within `locked`."""
+        try:
+            return os.pread(self._fd, size_bytes, 0)
+        except OSError as error:
+            raise failure("read", self._path, error) from None
+
+    def peek(self, size_bytes: int) -> bytes:
+        """The first `size_bytes` without a lock: a change may be half done."""
+        with self._mutex:
+            self._make_current()
+            return self.read(size_bytes)
+
+    def write(self, data: bytes, offset: int = 0) -> None:
+        """Puts `data` at `offset`; within `locked`."""
+        try:
+            whole = os.pwrite(self._fd, data, offset) == len(data)
+        except OSError as error:
+            raise failure("write", self._path, error) from None
+        if not whole:
+            raise failure("write", self._path, OSError(errno.ENOSPC, ""))
+
+    def take_slot(self, slots: int) -> Optional[int]:
+        """A slot of 0 … slots - 1 that was free and is held now; within `locked`."""
+        for slot in range(slots):
+            if slot not in self._held and self._try_bytes(slot):
+                self._held.add(slot)
+                return slot
+        return None
+
+    def slots_taken(self, slots: int) -> int:
+        """How many of the slots 0 … slots - 1 are held, by any process; within `locked`."""
+        if not self._held and self._are_free(0, slots):
+            return 0
+        return sum(slot in self._held or not self._are_free(slot, 1) for slot in range(slots))
+
+    def free_slot(self, slot: int) -> None:
+        """Gives back a slot. Neither waits for others nor fails."""
+        with self._mutex:
+            # After the file was replaced, the slots of the former one are gone with its descriptor.
+            if slot in self._held and self._pid == os.getpid():
+                self._held.discard(slot)
+                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
+
+    def _are_free(self, first: int, count: int) -> bool:
+        if not self._try_bytes(first, count):
+            return False
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, count, first)
+        return True
+
+    def _try_bytes(self, first: int, count: int = 1) -> bool:
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise failure("lock", self._path, error) from None
+        return True
+
+    def _try_lock(self) -> bool:
+        if not self._mutex.acquire(blocking=False):
+            return False
+        locked = False
+        try:
+            self._make_current()
+            locked = self._try_bytes(_WHOLE_FILE_BYTE)
+        finally:
+            if not locked:
+                self._mutex.release()
+        return locked
+
+    def _make_current(self) -> None:
+        """Opens the file, again when it was removed or replaced: everybody must use the one that has the name."""
+        if self._fd >= 0 and self._pid == os.getpid():
+            present = self._stat()
+            opened = os.fstat(self._fd)
+            if present and (present.st_dev, present.st_ino) == (opened.st_dev, opened.st_ino):
+                reserve(self._fd, self._size_bytes, self._path)
+                return
+            os.close(self._fd)
+        self._fd, self._held = -1, set()
+        self._fd = self._directory.open_file(self._name, self._size_bytes)
+        self._pid = os.getpid()
+
+    def _stat(self) -> Optional[os.stat_result]:
+        try:
+            return self._path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise failure("open", self._path, error) from None

@@ -1,0 +1,285 @@
+"""The limits of one API key over several PostgreSQL servers, kept in Redis.
+
+    redis = Redis("redis://limits.example:6379/0", password)
+    with RedisThrottle(redis, "0123456789abcdef", Limits(10, 3), lease_s=65).slot(stop.sleep) as turn: …
+
+The rules are those of `turns`, as scripts (`scripts`). A request under way holds a lease, which ends by itself when
+its server dies; of a process of the same machine it is noticed at once.
+
+redis-py cannot be interrupted. So a thread asks, which inherits the blocked signals, and the one who waits for it
+sleeps in small steps; an answer that nobody waits for any more is undone by that thread.
+Errors: SharedLimitError, and what `sleep` raises.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
+from urllib.parse import urlsplit
+
+from cio_fdw.errors import SharedLimitError
+from cio_fdw.secret import Secret
+from cio_fdw.state import Sleep
+from cio_fdw.throttle import scripts
+from cio_fdw.throttle.boot import boot_id
+from cio_fdw.throttle.protocol import Turn, Usage
+from cio_fdw.throttle.turns import GRACE_S, LATE_S, LONGEST_LOOK_S, MAX_PAUSE_S, SLICE_S, WINDOW_S, Limits
+
+if TYPE_CHECKING:
+    from redis import Redis as Client
+
+T = TypeVar("T")
+
+TIMEOUT_S = 1.0
+"""Longest wait for Redis to connect, and to answer."""
+RETRIES_S = (0.1, 0.3, 1.0)
+"""Pauses between the tries of one question."""
+LEASE_MARGIN_S = 5.0
+NEAR_S, BUSY_S = 0.005, 0.020
+"""As in `turns`, but each look is a question over the network."""
+_LOOK_FOR_DEAD_S = 0.2
+_RELEASE_S = 0.05
+_FIRST_STEP_S, _LONGEST_STEP_S = 0.0003, 0.005
+
+
+class Redis:
+    """One Redis, asked by threads. Its client is made at the first question."""
+
+    def __init__(self, url: str, password: Optional[Secret], retries_s: tuple[float, ...] = RETRIES_S) -> None:
+        self._url = url
+        self._password = password
+        self._retries_s = retries_s
+        self._lock = threading.Lock()
+        self._client: Optional[Client] = None
+        self._scripts: dict[str, Any] = {}
+
+    def ask(self, script: str, key: str, arguments: tuple[Any, ...], sleep: Sleep, undo: Callable[[Any], None]) -> Any:
+        """What `script` gives for the key. `undo` gets an answer for which nobody waited. Raises SharedLimitError."""
+        for pause_s in (*self._retries_s, None):
+            try:
+                return _in_thread(partial(self.run, script, key, arguments), sleep, undo)
+            except SharedLimitError:
+                if pause_s is None:
+                    raise
+                sleep(pause_s)
+        raise AssertionError
+
+    def run(self, script: str, key: str, arguments: tuple[Any, ...]) -> Any:
+        """One try, in the calling thread."""
+        try:
+            import redis
+        except ImportError:
+            raise SharedLimitError(
+                "the option throttle_url needs the Python package redis",
+                hint="pip install 'cio-fdw[redis]' for the interpreter of cio_fdw.python.",
+            ) from None
+        try:
+            names = [f"cio_fdw:{{{key}}}:{name}" for name in scripts.KEYS]
+            return self._script(script)(keys=names, args=arguments)
+        except (redis.RedisError, OSError) as error:
+            raise self._failure(error) from None
+
+    def _script(self, text: str) -> Any:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        with self._lock:
+            if self._client is None:
+                self._client = redis.Redis.from_url(
+                    self._url,
+                    password=self._password.reveal() if self._password else None,
+                    socket_timeout=TIMEOUT_S,
+                    socket_connect_timeout=TIMEOUT_S,
+                    retry=Retry(NoBackoff(), 0),
+                    decode_responses=True,
+                )
+            if text not in self._scripts:
+                self._scripts[text] = self._client.register_script(text)
+            return self._scripts[text]
+
+    def _failure(self, error: Exception) -> SharedLimitError:
+        url = urlsplit(self._url)
+        # Of redis-py's texts only the kind: they repeat arguments.
+        return SharedLimitError(
+            f"the Redis of throttle_url does not answer: {url.hostname}:{url.port or 6379}, {type(error).__name__}",
+            hint="Check Redis and the option throttle_url (and throttle_password). With the server's option "
+            "throttle_fallback 'local' queries go on, each server with the whole limit for itself.",
+        )
+
+
+class RedisThrottle:
+    """One server's limits for one key. `key` is the key's fingerprint, `lease_s` the longest a request can take."""
+
+    def __init__(self, redis: Redis, key: str, limits: Limits, lease_s: float) -> None:
+        self._redis = redis
+        self._key = key
+        self._limits = limits
+        self._lease_s = lease_s
+        self._looked_for_dead_s = 0.0
+
+    @contextmanager
+    def slot(self, sleep: Sleep) -> Iterator[Turn]:
+        """Waits for a turn, through `sleep` only; leaving ends the turn. Raises SharedLimitError."""
+        began_s = time.monotonic()
+        ticket = self._wait_turn(sleep)
+        taken_s = time.monotonic()
+        try:
+            yield Turn(taken_s - began_s, partial(self._left, ticket, taken_s, sleep))
+        finally:
+            self._soon(scripts.RELEASE, ticket)
+
+    def pause(self, seconds: float, sleep: Sleep) -> None:
+        """Nobody sends with this key for `seconds` from now, on any server."""
+        self._ask(scripts.PAUSE, sleep, min(seconds, MAX_PAUSE_S) * 1000, scripts.KEPT_S)
+
+    def usage(self, sleep: Sleep) -> Usage:
+        """What is in use now, by every server."""
+        used, in_flight, waiting, paused_ms = self._ask(scripts.USAGE, sleep, GRACE_S * 1000)
+        return Usage(used, in_flight, waiting, float(paused_ms) / 1000, "redis")
+
+    def _left(self, ticket: str, taken_s: float, sleep: Sleep) -> None:
+        if time.monotonic() - taken_s > LATE_S:
+            self._ask(scripts.LEFT_LATE, sleep, ticket)
+
+    def _wait_turn(self, sleep: Sleep) -> str:
+        look = _Look("", 0, 0.0, is_busy=False)
+        try:
+            while True:
+                look = self._look(look, sleep)
+                if look.delay_s == 0.0:
+                    return look.ticket
+                if look.is_busy:
+                    self._free_the_dead(sleep)
+                sleep(look.delay_s)
+        except BaseException:
+            if look.ticket:
+                self._soon(scripts.LEAVE, _flow(), look.ticket, look.round)
+            raise
+
+    def _look(self, look: _Look, sleep: Sleep) -> _Look:
+        limits = self._limits
+        times_s = (self._lease_s, WINDOW_S, NEAR_S, BUSY_S, SLICE_S, LONGEST_LOOK_S, GRACE_S)
+        times_ms = tuple(seconds * 1000 for seconds in times_s)
+        arguments = (_flow(), _owner(), look.ticket, look.round, limits.requests_per_second, limits.max_concurrency)
+
+        def undo(answer: list[Any]) -> None:
+            self._redis.run(scripts.RELEASE, self._key, (answer[0],))
+            self._redis.run(scripts.LEAVE, self._key, (_flow(), answer[0], answer[1]))
+
+        answer = self._redis.ask(scripts.ASK, self._key, (*arguments, *times_ms, scripts.KEPT_S), sleep, undo)
+        ticket, round_, delay_ms, is_busy = answer
+        return _Look(ticket, int(float(round_)), float(delay_ms) / 1000, bool(is_busy))
+
+    def _free_the_dead(self, sleep: Sleep) -> None:
+        """Ends the leases of processes of this machine that are gone."""
+        if time.monotonic() - self._looked_for_dead_s < _LOOK_FOR_DEAD_S:
+            return
+        self._looked_for_dead_s = time.monotonic()
+        dead = [ticket for ticket in self._ask(scripts.HOLDERS, sleep) if _is_dead(ticket.partition("|")[2])]
+        if dead:
+            self._ask(scripts.RELEASE, sleep, *dead)
+
+    def _ask(self, script: str, sleep: Sleep, *arguments: Any) -> Any:
+        return self._redis.ask(script, self._key, arguments, sleep, lambda _answer: None)
+
+    def _soon(self, script: str, *arguments: Any) -> None:
+        """Says it without waiting for long: the request is over. A lease and a place end by themselves, too."""
+        _start(partial(self._redis.run, script, self._key, arguments)).done.wait(_RELEASE_S)
+
+
+class _Look(NamedTuple):
+    """A look at the queue. `delay_s`: until the next one; 0.0 when the turn is taken."""
+
+    ticket: str
+    round: int
+    delay_s: float
+    is_busy: bool
+
+
+class _Question:
+    """A question in a thread of its own, and its answer."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.lock = threading.Lock()
+        self.abandoned = False
+        self.answer: Any = None
+        self.error: Optional[SharedLimitError] = None
+
+
+def _start(job: Callable[[], Any], undo: Callable[[Any], None] = lambda _answer: None) -> _Question:
+    question = _Question()
+
+    def work() -> None:
+        try:
+            question.answer = job()
+            with question.lock:
+                question.done.set()
+                abandoned = question.abandoned
+            if abandoned:
+                undo(question.answer)
+        except SharedLimitError as error:
+            question.error = error
+        finally:
+            question.done.set()
+
+    threading.Thread(target=work, name="cio-redis", daemon=True).start()
+    return question
+
+
+def _in_thread(job: Callable[[], T], sleep: Sleep, undo: Callable[[T], None]) -> T:
+    """What `job` gives; meanwhile `sleep` may end the wait. Raises SharedLimitError."""
+    question = _start(job, undo)
+    step_s = _FIRST_STEP_S
+    try:
+        while not question.done.is_set():
+            sleep(step_s)
+            step_s = min(step_s * 1.5, _LONGEST_STEP_S)
+    except BaseException:
+        with question.lock:
+            question.abandoned = True
+            answered = question.done.is_set()
+        if answered and question.error is None:
+            _start(partial(undo, question.answer))
+        raise
+    if question.error:
+        raise question.error
+    answer: T = question.answer
+    return answer
+
+
+@cache
+def _machine() -> str:
+    """Tells machines apart, and containers: process ids mean something within one only."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return f"{boot_id().hex()[:12]}.{namespace:x}"
+
+
+def _owner() -> str:
+    return f"{_machine()}:{os.getpid()}"
+
+
+_flow = _owner
+
+
+def _is_dead(owner: str) -> bool:
+    machine, _, pid = owner.partition(":")
+    if machine != _machine() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,71 @@
+"""A Redis of one's own, from the system's package redis-server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+PASSWORD = "redis-secret"
+
+
+def program() -> Optional[str]:
+    return shutil.which("redis-server")
+
+
+class RedisServer:
+    """Runs within `with`; can be stopped and started again on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/3"
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        path = program()
+        assert path
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [path, *options, "--requirepass", PASSWORD, "--dir", str(self._directory)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline_s = time.monotonic() + 10
+        while time.monotonic() < deadline_s:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError("redis-server did not start")
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+            process.wait()

@@ -1,0 +1,139 @@
+"""One limit for all backends of the server, measured where it counts: at the API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psycopg
+import pytest
+
+from cio_fdw.secret import Secret
+from cio_fdw.server.cluster import Cluster
+from cio_fdw.server.database import set_up
+from cio_fdw.simulator.client import Simulator
+from tests.throttle.world import LONG, SHORT, Crowd, arrivals, busiest, share_of_429, steady_per_s, until
+
+SECONDS = 12.0
+
+
+@pytest.fixture
+def databases(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> list[str]:
+    """Two databases of the server, with the same key."""
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute("create database other")
+    other = crashing_cluster.socket_url("other")
+    set_up(other, {"base_url": strict.url}, Secret(strict.key))
+    return [crashing, other]
+
+
+def test_twelve_backends_share_the_rate(databases: list[str], strict: Simulator) -> None:
+    crowd = Crowd()
+    try:
+        for number in range(11):
+            crowd.add(databases[number % 2], LONG)
+        crowd.add(databases[1], SHORT)
+        time.sleep(SECONDS)
+        assert not crowd.errors
+        times_s, in_flight = arrivals(strict), strict.stats()["max_in_flight"]
+        assert busiest(times_s) <= 10
+        assert in_flight <= 3
+        assert share_of_429(strict) < 0.01
+        assert len(times_s) / (times_s[-1] - times_s[0]) >= 9.5
+        assert steady_per_s(times_s) >= 9.5
+        # The short query, which stands for any turn of a backend.
+        assert len(crowd.took_s[11]) >= 5
+        assert max(crowd.took_s[11]) < 5.0
+    finally:
+        crowd.end(databases[0])
+
+
+def test_a_killed_backend_frees_its_slots(crashing: str, strict: Simulator) -> None:
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute("alter server customerio options (add max_concurrency '2')")
+    strict.faults([{"match": {"path": "/v1/campaigns/"}, "times": 2, "action": {"kind": "hang"}}])
+    crowd = Crowd()
+    crowd.add(crashing, LONG)
+    until(lambda: strict.stats()["in_flight"] == 2)
+    os.kill(crowd.pids[0], signal.SIGKILL)
+    killed_s = time.monotonic()
+
+    def is_back() -> bool:
+        try:
+            psycopg.connect(crashing).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    # The postmaster ends all backends and starts anew.
+    until(is_back)
+    back_s = time.monotonic()
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute(SHORT).fetchall()
+    # Not counted: the time of the restart itself. Counted: a new backend, its Python, and the API's latency.
+    assert time.monotonic() - back_s < 1.0, time.monotonic() - killed_s
+    assert busiest(arrivals(strict)) <= 10
+    assert strict.stats()["rate_limited"] == 0
+
+
+def test_a_429_pauses_every_backend(crashing: str, strict: Simulator) -> None:
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute(SHORT)
+    crowd = Crowd()
+    try:
+        for _ in range(4):
+            crowd.add(crashing, LONG)
+        time.sleep(2.0)
+        action = {"kind": "status", "status": 429, "headers": {"Retry-After": "3"}}
+        strict.faults([{"match": {"path": "/v1/"}, "times": 1, "action": action}])
+        until(lambda: strict.stats()["rate_limited"] == 1)
+        until(lambda: any(entry["status"] == 429 for entry in strict.log()))
+        time.sleep(4.0)
+        log = strict.log()
+        (refused,) = [entry for entry in log if entry["status"] == 429]
+        after_s = sorted(entry["t"] - refused["t"] for entry in log if entry["t"] > refused["t"])
+        # Those that were on their way, and then nobody.
+        assert not [gap_s for gap_s in after_s if 0.15 < gap_s < 2.95]
+        assert [gap_s for gap_s in after_s if gap_s >= 3.0]
+        assert not crowd.errors
+    finally:
+        crowd.end(crashing)
+
+
+def test_state_lies_in_the_data_directory(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> None:
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute(SHORT)
+    place = crashing_cluster.data_dir / "cio_fdw"
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert place.stat().st_uid == crashing_cluster.account.uid
+    assert not any(strict.key.encode() in path.read_bytes() or strict.key in path.name for path in place.iterdir())
+
+
+def test_a_state_directory_of_ones_own(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> None:
+    place = crashing_cluster.private_dir / "shared state"
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute(f"alter server customerio options (add state_dir '{place}')")
+        connection.execute(SHORT)
+        assert place.is_dir()
+        connection.execute("create role ordinary")
+        connection.execute("grant usage on foreign data wrapper cio_fdw to ordinary")
+        connection.execute("set role ordinary")
+        with pytest.raises(psycopg.Error, match='option "state_dir" names a file of the server') as caught:
+            connection.execute("create server mine foreign data wrapper cio_fdw options (state_dir '/tmp/x')")
+        assert caught.value.sqlstate == "HV024"
+
+
+def test_a_state_directory_that_cannot_be_used(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> None:
+    place = crashing_cluster.data_dir / "cio_fdw"
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute(SHORT)
+    place.chmod(0o755)
+    before = strict.stats()["requests"]
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="must belong to the server's operating system user") as caught:
+            connection.execute(SHORT)
+        assert caught.value.sqlstate == "58030"
+        assert strict.stats()["requests"] == before
+        place.chmod(0o700)
+        assert len(connection.execute(SHORT).fetchall()) == 1
