@@ -58,7 +58,8 @@ def import_commands(
     for name in tables:
         if name not in endpoints:
             raise unknown_table(name, endpoints)
-    chosen = {"all": set(endpoints), "limit to": set(tables), "except": set(endpoints) - set(tables)}[mode]
+    usual = {endpoint.name for endpoint in endpoints.values() if not endpoint.by_page}
+    chosen = {"all": usual, "limit to": set(tables), "except": usual - set(tables)}[mode]
     return tuple(create_foreign_table(endpoints[name], server) for name in endpoints if name in chosen)
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 from urllib.parse import quote
 
-from cio_fdw.endpoint import Endpoint, Filter
+from cio_fdw.endpoint import PAGE, Endpoint, Filter
 from cio_fdw.options import Settings
 from cio_fdw.quals import UNKNOWN, Qual
 from cio_fdw.windows import Bound, Range, Windows, covering_range, split
@@ -66,6 +66,8 @@ class Chain:
     """A 404 means no rows: the parent vanished after its list was read (OBSERVED.md)."""
     row_key: str = ""
     """Where the body holds one row instead of a list (`OneRow`)."""
+    one_page: bool = False
+    """Ends after its first page: the statement named the page."""
     tail: bool = False
     """An open range; see windows. Its second page must not be asked for as it is."""
 
@@ -109,6 +111,8 @@ def plan(
         return Plan(endpoint, (), None, rows=0, requests=0)
     if endpoint.parent:
         return _plan_children(endpoint, quals, settings, now_s=now_s, endpoints=endpoints)
+    if endpoint.by_page:
+        return _plan_pages(endpoint, quals, settings)
     whole = _plan_lists(endpoint, quals, settings, now_s=now_s)
     named = _plan_one_rows(endpoint, quals)
     return named if named and named.requests <= whole.requests else whole
@@ -129,6 +133,20 @@ def _plan_one_rows(endpoint: Endpoint, quals: Sequence[Qual]) -> Optional[Plan]:
         if _fills_a_path(id_)
     )
     return Plan(endpoint, chains, None, rows=len(chains), requests=len(chains))
+
+
+def _plan_pages(endpoint: Endpoint, quals: Sequence[Qual], settings: Settings) -> Plan:
+    """One request for each page that the quals name by its cursor, or a walk over all pages."""
+    paging, tokens = endpoint.paging, allowed_values(quals, PAGE)
+    if paging is None:
+        raise ValueError(f"{endpoint.name} has no pages")
+    first = Request(endpoint.path, (*endpoint.fixed_params, *_size_params(endpoint, settings)))
+    rows = _page_size(endpoint, settings)
+    if tokens is None:
+        requests = 1 + endpoint.typical_rows // rows
+        return Plan(endpoint, (Chain(first),), None, rows=endpoint.typical_rows, requests=requests)
+    chains = [Chain(first.with_param(paging.param, str(t)) if t else first, one_page=True) for t in tokens]
+    return Plan(endpoint, tuple(chains), None, rows=rows * len(chains), requests=len(chains))
 
 
 def _plan_children(

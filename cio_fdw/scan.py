@@ -129,12 +129,13 @@ class _Run:
             self._tools.notice_once(
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
             )
+        constants = walk.constants(page)
         if walk.advance(page, int(self._tools.clock())):
             self._pending.appendleft(walk)
         if self._is_parent(walk):
             self._pending.extend(self._children(walk, page))
             return
-        yield from self._batches(walk, page)
+        yield from self._batches(walk, page, constants)
 
     def _is_parent(self, walk: Walk) -> bool:
         return walk.endpoint is not self._plan.endpoint
@@ -153,9 +154,8 @@ class _Run:
                 children.append(Walk(self._plan.child(id_), self._plan.endpoint))
         return children
 
-    def _batches(self, walk: Walk, page: Page) -> Iterator[list[Row]]:
+    def _batches(self, walk: Walk, page: Page, constants: dict[str, Any]) -> Iterator[list[Row]]:
         records = page.records
-        constants = dict(walk.chain.constants)
         if walk.may_repeat:
             keys = RowReader(walk.endpoint, walk.endpoint.key).read(records, constants)
             records = [record for record, fresh in zip(records, walk.first_time(keys)) if fresh]
