@@ -88,8 +88,9 @@ set search_path = pg_catalog, pg_temp
 as $$
     select x.* from cio.segment x
     where x.mirror_id = s.mirror_id and x.segment_id <> s.segment_id and x.top_at is not null
-      and (s.top_at is null or (x.top_at, x.top_key collate "C") < (s.top_at, s.top_key collate "C"))
-    order by x.top_at desc, x.top_key collate "C" desc
+      and (s.top_at is null
+           or (x.top_at, x.top_key collate "C", x.segment_id) < (s.top_at, s.top_key collate "C", s.segment_id))
+    order by x.top_at desc, x.top_key collate "C" desc, x.segment_id desc
     limit 1
 $$;
 
