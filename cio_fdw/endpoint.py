@@ -126,7 +126,7 @@ class Endpoint:
     feed_column: str = ""
     """Of a feed (cursor): the column that its rows are sorted by, newest first."""
     by_page: bool = False
-    """Rows tell their page and the next (`page`, `next_page`), and `page = 'x'` reads one page. Imported only by name."""
+    """Rows tell their page and the next (`page`, `next_page`); `page = 'x'` reads one page. Imported only by name."""
     moves: bool = False
     """Rows come and go while the list is paged, so that one can come twice: pages are de-duplicated by `key`."""
     fixed_params: tuple[tuple[str, str], ...] = ()

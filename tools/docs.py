@@ -25,6 +25,23 @@ ROOT = Path(__file__).resolve().parent.parent
 FACTS = ROOT / "sql" / "cio_sync" / "05_endpoints.sql"
 NOW_S = 1_790_000_000
 DAY_US = 86_400_000_000
+FACTS_FORM = """\
+-- Generated from the catalog by tools/docs.py: make docs
+
+create function cio._endpoints() returns table (
+    endpoint text, mode text, key_columns name[], time_column name, retention interval, page_rows int
+)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select e.endpoint, e.mode, e.key_columns::name[], e.time_column::name, e.retention::interval, e.page_rows
+    from (values
+        ROWS
+    ) e(endpoint, mode, key_columns, time_column, retention, page_rows)
+$$;
+
+comment on function cio._endpoints() is 'what the catalog of cio_fdw says about each endpoint';
+"""
 
 
 def options_table() -> str:
@@ -106,23 +123,7 @@ def sync_facts() -> str:
         texts = [endpoint.name, endpoint.incremental, key, endpoint.time_column, endpoint.retention]
         page_rows = endpoint.paging.page_size if endpoint.paging else endpoint.typical_rows
         rows.append(f"({', '.join(quote_literal(text) if text else 'null' for text in texts)}, {page_rows})")
-    return f"""\
--- Generated from the catalog by tools/docs.py: make docs
-
-create function cio._endpoints() returns table (
-    endpoint text, mode text, key_columns name[], time_column name, retention interval, page_rows int
-)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select e.endpoint, e.mode, e.key_columns::name[], e.time_column::name, e.retention::interval, e.page_rows
-    from (values
-        {(","  + chr(10) + "        ").join(rows)}
-    ) e(endpoint, mode, key_columns, time_column, retention, page_rows)
-$$;
-
-comment on function cio._endpoints() is 'what the catalog of cio_fdw says about each endpoint';
-"""
+    return FACTS_FORM.replace("ROWS", ",\n        ".join(rows))
 
 
 def _fenced(text: str, name: str, content: str) -> str:
@@ -135,7 +136,11 @@ def _fenced(text: str, name: str, content: str) -> str:
 def generated() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = _fenced(readme.read_text(), "options", options_table())
-    return {readme: _fenced(text, "tables", tables_table()), ROOT / "docs" / "tables.md": tables_page(), FACTS: sync_facts()}
+    return {
+        readme: _fenced(text, "tables", tables_table()),
+        ROOT / "docs" / "tables.md": tables_page(),
+        FACTS: sync_facts(),
+    }
 
 
 def main() -> int:

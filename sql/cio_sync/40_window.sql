@@ -94,7 +94,7 @@ declare
 begin
     execute cio._apply_sql(m)
     into seen, inserted, updated, deleted, withheld
-    using greatest(b.lo, m.start_time), b.hi, now, r.force, cio._may_delete(m, b.lo, now);
+    using greatest(b.lo, case when r.kind = 'backfill' then r.range_lo else m.start_time end), least(b.hi, now), now, r.force, cio._may_delete(m, b.lo, now);
     requests := greatest(1, ceil(seen / m.page_rows::float8));
     update cio.bucket x
     set fetched_at = now, attempted_at = now, invalid = false, suspect = withheld > 0, rows_seen = seen, pages = requests,
@@ -104,6 +104,10 @@ begin
     update cio.run x
     set position = b.lo, empty_units = case when seen = 0 then x.empty_units + 1 else 0 end
     where x.run_id = r.run_id;
+    if r.kind = 'backfill' then
+        update cio.mirror_def d set start_time = greatest(b.lo, r.range_lo)
+        where d.mirror_id = m.mirror_id and d.start_time > greatest(b.lo, r.range_lo);
+    end if;
     if withheld > 0 then
         raise warning 'cio: %: % rows are missing at the source%; they stay', m.target, withheld,
             case when m.mode = 'window' then format(' between %s and %s', b.lo, b.hi) else '' end

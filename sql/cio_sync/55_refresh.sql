@@ -37,10 +37,11 @@ begin
     if kind = 'refresh' then
         total := cio._units_due(m, now);
     elsif kind = 'range' then
+        -- From the newest to the oldest: a range that ends before it begins holds none.
         select count(*) into total from cio.bucket b
-        where b.mirror_id = m.mirror_id and b.lo < hi and b.hi > lo and not cio._is_frozen(m, b, now);
+        where b.mirror_id = m.mirror_id and b.lo < _begin.hi and b.hi > _begin.lo and _begin.lo < _begin.hi and not cio._is_frozen(m, b, now);
     else
-        select ceil(extract(epoch from coalesce(min(b.lo), now) - lo) / extract(epoch from m.bucket)) into total
+        select ceil(extract(epoch from coalesce(min(b.lo), now) - _begin.lo) / extract(epoch from m.bucket)) into total
         from cio.bucket b where b.mirror_id = m.mirror_id;
     end if;
     if total > 0 then
@@ -252,7 +253,11 @@ begin
             using errcode = 'invalid_parameter_value',
                 hint = format('CALL cio.backfill(%L, now() - interval ''1 year'');', target);
     end if;
-    update cio.mirror_def d set start_time = down_to where d.mirror_id = m.mirror_id and d.start_time > down_to;
+    -- Of the bucket in which the mirror begins only the later part was read. Below it, each bucket moves the start.
+    update cio.bucket b set invalid = true, attempted_at = null
+    where b.mirror_id = m.mirror_id and b.lo < m.start_time and b.hi > m.start_time and down_to < m.start_time;
+    update cio.mirror_def d set start_time = greatest(down_to, date_bin(m.bucket, m.start_time, m.origin))
+    where d.mirror_id = m.mirror_id and d.start_time > down_to;
 end $$;
 
 comment on function cio._check_backfill(regclass, timestamptz, int) is 'moves the start of the mirror down; an error for unusable arguments';

@@ -384,15 +384,15 @@ begin
     delete from cio.bucket b where b.mirror_id = m.mirror_id;
     -- What a new bucket promises is the least of what those below it promised.
     insert into cio.bucket (mirror_id, lo, hi, fetched_at, invalid, suspect, rows_seen)
-    select m.mirror_id, lo, lo + m.bucket,
+    select m.mirror_id, g.lo, g.lo + m.bucket,
            case when bool_and(o.fetched_at is not null) then min(o.fetched_at) end,
            bool_or(o.invalid), bool_or(o.suspect),
            sum(o.rows_seen * least(1, extract(epoch from m.bucket) / extract(epoch from o.hi - o.lo)))::int
     from generate_series(
         (select date_bin(m.bucket, min(b.lo), m.origin) from pg_temp._cio_old b),
-        (select max(b.hi) from pg_temp._cio_old b) - interval '1 microsecond', m.bucket) lo
-    join pg_temp._cio_old o on o.lo < lo + m.bucket and o.hi > lo
-    group by lo;
+        (select max(b.hi) from pg_temp._cio_old b) - interval '1 microsecond', m.bucket) g(lo)
+    join pg_temp._cio_old o on o.lo < g.lo + m.bucket and o.hi > g.lo
+    group by g.lo;
     drop table pg_temp._cio_old;
 end $$;
 

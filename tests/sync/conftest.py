@@ -1,8 +1,8 @@
 """Fixtures of the tests of cio_sync: a database of its own for each test, and a simulator that tests may change.
 
-    sync_template   session   database with both extensions, the foreign tables and the tables by page
-    world           module    a simulator that only this module's tests change
-    mirror_db       test      a Sync: a new database, a connection, and the clock of cio
+sync_template   session   database with both extensions, the foreign tables and the tables by page
+world           module    a simulator that only this module's tests change
+mirror_db       test      a Sync: a new database, a connection, and the clock of cio
 """
 
 from __future__ import annotations
