@@ -25,6 +25,10 @@ class Described(Protocol):
     def doc(self) -> str: ...
 
     @property
+    def by_page(self) -> bool:
+        """Whether IMPORT makes it only when it is named."""
+
+    @property
     def all_columns(self) -> Sequence[Column]: ...
 
 
@@ -72,7 +76,8 @@ def import_commands(
     for name in tables:
         if name not in endpoints:
             raise unknown_table(name, endpoints)
-    chosen = {"all": set(endpoints), "limit to": set(tables), "except": set(endpoints) - set(tables)}[mode]
+    usual = {endpoint.name for endpoint in endpoints.values() if not endpoint.by_page}
+    chosen = {"all": usual, "limit to": set(tables), "except": usual - set(tables)}[mode]
     return tuple(create_foreign_table(endpoints[name], server) for name in endpoints if name in chosen)
 
 

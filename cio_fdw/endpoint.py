@@ -18,6 +18,8 @@ from typing import Any, Optional
 INCREMENTAL = ("window", "cursor", "snapshot")
 TYPES = ("bigint", "float8", "bool", "text", "timestamptz", "jsonb", "text[]")
 RAW = "raw"
+PAGE, NEXT_PAGE = "page", "next_page"
+"""Columns of a feed by page: the cursor that gave the row, empty for the first page, and the one that goes on."""
 
 
 class CatalogError(ValueError):
@@ -140,6 +142,12 @@ class Endpoint:
     """How a local copy is kept in step: window (by time), cursor (a feed, newest first) or snapshot (read whole)."""
     kept: str = ""
     """How long the API keeps rows; empty for as long as the object exists."""
+    retention: str = ""
+    """What `kept` promises at least, as an interval of PostgreSQL; for cio_sync."""
+    feed_column: str = ""
+    """Of a feed (cursor): the column that its rows are sorted by, newest first."""
+    by_page: bool = False
+    """Rows tell their page and the next (`page`, `next_page`); `page = 'x'` reads one page. Imported only by name."""
     moves: bool = False
     """Rows come and go while the list is paged, so that one can come twice: pages are de-duplicated by `key`."""
     fixed_params: tuple[tuple[str, str], ...] = ()
@@ -157,6 +165,11 @@ class Endpoint:
 
     def column(self, name: str) -> Optional[Column]:
         return next((column for column in self.all_columns if column.name == name), None)
+
+    @property
+    def time_column(self) -> str:
+        """The column that says when a row came to be, for local copies; empty when there is none to go by."""
+        return self.window.column if self.window else self.feed_column
 
     @property
     def holes(self) -> tuple[str, ...]:
@@ -201,6 +214,8 @@ def _reference_complaints(endpoint: Endpoint) -> Iterator[str]:
     needed = {*endpoint.key, *(filter_.column for filter_ in endpoint.filters)}
     needed |= {endpoint.window.column} if endpoint.window else set()
     needed |= set(endpoint.presence.columns) if endpoint.presence else set()
+    needed |= {endpoint.feed_column} if endpoint.incremental == "cursor" else set()
+    needed |= {PAGE, NEXT_PAGE} if endpoint.by_page else set()
     filled = {endpoint.parent.column} if endpoint.parent else set()
     for name in sorted(needed | filled):
         if endpoint.column(name) is None:

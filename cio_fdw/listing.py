@@ -7,7 +7,7 @@ import sys
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.ddl import REMOTE_SCHEMA, Described, comment_commands
-from cio_fdw.endpoint import Endpoint
+from cio_fdw.endpoint import PAGE, Endpoint
 from cio_fdw.own_tables import OWN_TABLES
 
 HEADINGS = ("table", "parent", "incremental", "filters pushed", "kept", "rows")
@@ -28,6 +28,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def pushed(endpoint: Endpoint) -> list[str]:
     """The columns whose conditions narrow the requests."""
     names = [f"{endpoint.window.column} (range)"] if endpoint.window else []
+    names += [PAGE] if endpoint.by_page else []
     names += ["id"] if endpoint.one_row else []
     names += [endpoint.parent.column] if endpoint.parent else []
     return names + [filter_.column for filter_ in endpoint.filters]

@@ -24,6 +24,11 @@ class OwnTable:
     kept: str = ""
 
     @property
+    def by_page(self) -> bool:
+        """False: IMPORT makes it whenever it makes all."""
+        return False
+
+    @property
     def all_columns(self) -> tuple[Column, ...]:
         """The columns; there is no `raw` here."""
         return self.columns

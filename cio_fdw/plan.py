@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Optional
 
-from cio_fdw.endpoint import Endpoint, Filter, OneRow
+from cio_fdw.endpoint import PAGE, Endpoint, Filter, OneRow
 from cio_fdw.options import Settings
 from cio_fdw.quals import UNKNOWN, AnyOf, Condition, allowed_values, simplified
 from cio_fdw.ranges import US, Bound, Range, wanted_ranges
@@ -94,6 +94,8 @@ def plan(
         return Plan(endpoint, (), None, rows=0, requests=0)
     if endpoint.parent:
         return _plan_children(ask)
+    if endpoint.by_page:
+        return _plan_pages(replace(ask, limit=None))
     whole = _plan_lists(ask)
     named = _plan_one_rows(ask)
     best = named if named and named.requests <= whole.requests else whole
@@ -122,6 +124,22 @@ def _plan_one_rows(ask: Ask) -> Optional[Plan]:
 def _named_chain(one_row: OneRow, id_: Any) -> Chain:
     path = one_row.path.replace("{id}", path_step(id_))
     return Chain(Request(path), may_be_missing=True, row_key=one_row.row_key, leads=one_row.confirmed)
+
+
+def _plan_pages(ask: Ask) -> Plan:
+    """One request for each page that the conditions name by its cursor, or a walk over all pages."""
+    endpoint, tokens = ask.endpoint, allowed_values(ask.conditions, PAGE)
+    paging = endpoint.paging
+    if paging is None:
+        raise ValueError(f"{endpoint.name} has no pages")
+    first = Request(endpoint.path, (*endpoint.fixed_params, *_size_params(ask)))
+    rows = page_size(ask)
+    if tokens is None:
+        return Plan(
+            endpoint, (Chain(first),), None, rows=endpoint.typical_rows, requests=1 + endpoint.typical_rows // rows
+        )
+    chains = [Chain(first.with_param(paging.param, str(t)) if t else first, one_page=True) for t in tokens]
+    return Plan(endpoint, tuple(chains), None, rows=rows * len(chains), requests=len(chains), pushed=frozenset((PAGE,)))
 
 
 def _plan_children(ask: Ask) -> Plan:

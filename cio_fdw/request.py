@@ -51,6 +51,8 @@ class Chain:
     """A 404 means no rows: the parent vanished after its list was read (OBSERVED.md)."""
     row_key: str = ""
     """Where the body holds one row instead of a list (`OneRow`)."""
+    one_page: bool = False
+    """Ends after its first page: the statement named the page."""
     tail: bool = False
     """An open range; see windows. Its second page must not be asked for as it is."""
     range_s: Optional[tuple[int, int]] = None

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
 from cio_fdw.decoder import Row
 from cio_fdw.errors import NotFoundError, RecordError, RequestError, Where
@@ -84,6 +84,13 @@ def scan(plan: Plan, tools: Tools) -> Generator[list[Row], None, None]:
         run.lanes.stop()
 
 
+class _Answer(NamedTuple):
+    """A finished request. `constants`: column values that its records lack."""
+
+    done: Done[Page]
+    constants: dict[str, Any]
+
+
 class _Run:
     """One pass over a plan. `_read` counts the pages that the reader has dealt with."""
 
@@ -100,26 +107,26 @@ class _Run:
 
     def batches(self) -> Iterator[list[Row]]:
         while self._pending or self.lanes.in_flight:
-            for done in self._round():
-                yield from self._rows_of(done)
+            for answer in self._round():
+                yield from self._rows_of(answer)
                 self._read += 1
 
-    def _round(self) -> list[Done[Page]]:
+    def _round(self) -> list[_Answer]:
         """Finished requests, once none is under way: as many as the reader's appetite, or up to a failure.
 
         Now the reader waits, so at least one request must be under way.
         """
         most = min(2 ** min(self._read, MAX_DOUBLINGS), ROUND_PAGES * self._tools.max_concurrency)
-        finished: list[Done[Page]] = []
+        answers: list[_Answer] = []
         self._submit(most)
-        while self.lanes.in_flight and not any(map(_is_failed, finished)):
+        while self.lanes.in_flight and not any(_is_failed(answer.done) for answer in answers):
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
-            new = self.lanes.collect()
-            for done in new:
+            for done in self.lanes.collect():
+                constants = done.tag.constants(done.result) if done.result else {}
+                answers.append(_Answer(done, constants))
                 self._follow(done)
-            finished += new
-            self._submit(most - len(finished))
-        return finished
+            self._submit(most - len(answers))
+        return answers
 
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
@@ -142,8 +149,9 @@ class _Run:
         elif walk.advance(done.result, int(self._tools.clock())):
             self._pending.appendleft(walk)
 
-    def _rows_of(self, done: Done[Page]) -> Iterator[list[Row]]:
+    def _rows_of(self, answer: _Answer) -> Iterator[list[Row]]:
         """The rows of one answer, in batches."""
+        done = answer.done
         walk: Walk = done.tag
         if _is_refused(done) or _is_gone(done):
             return
@@ -157,7 +165,7 @@ class _Run:
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
             )
         if not walk.chain.leads:
-            yield from self._batches(walk, page)
+            yield from self._batches(walk, page, answer.constants)
 
     def _without_filter(self, walk: Walk) -> Walk:
         """The walk to make instead of one that the API refuses."""
@@ -181,9 +189,8 @@ class _Run:
                 children += [Walk(chain, self._plan.endpoint) for chain in self._plan.children(value)]
         return children
 
-    def _batches(self, walk: Walk, page: Page) -> Iterator[list[Row]]:
+    def _batches(self, walk: Walk, page: Page, constants: dict[str, Any]) -> Iterator[list[Row]]:
         records = page.records
-        constants = dict(walk.chain.constants)
         if walk.may_repeat:
             keys = RowReader(walk.endpoint, walk.endpoint.key).read(records, constants)
             records = [record for record, fresh in zip(records, walk.first_time(keys)) if fresh]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
-from cio_fdw.endpoint import Endpoint, Window
+from cio_fdw.endpoint import NEXT_PAGE, PAGE, Endpoint, Window
 from cio_fdw.errors import PagingError, RecordError
 from cio_fdw.pages import Page
 from cio_fdw.ranges import US
@@ -52,9 +52,17 @@ class Walk:
         self._repeats = chain.tail or endpoint.moves or bool(self.already)
         self._seen: set[Any] = set(self.already)
 
+    def constants(self, page: Page) -> dict[str, Any]:
+        """Column values of the rows in `page`, the answer to the present request, that their records lack."""
+        known = dict(self.chain.constants)
+        if self.endpoint.by_page and self.endpoint.paging:
+            known[PAGE] = dict(self.request.params).get(self.endpoint.paging.param, "")
+            known[NEXT_PAGE] = page.next
+        return known
+
     def advance(self, page: Page, now_s: int) -> bool:
         """Whether there is a next request after `page`, which was the answer to the present one."""
-        if page.next is None or self.endpoint.paging is None:
+        if page.next is None or self.endpoint.paging is None or self.chain.one_page:
             return False
         if self._open:
             self._freeze(now_s)

@@ -2,7 +2,8 @@
 
     python tools/docs.py [--check]
 
-Generated: the options table of README.md, the list of tables in README.md, and docs/tables.md.
+Generated: the options table of README.md, the list of tables in README.md, docs/tables.md, and what cio_sync knows of
+the catalog (sql/cio_sync/05_endpoints.sql).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.ddl import create_foreign_table
+from cio_fdw.ddl import create_foreign_table, quote_literal
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.listing import pushed
 from cio_fdw.options import OPTIONS, resolve
@@ -22,8 +23,26 @@ from cio_fdw.plan import plan
 from cio_fdw.quals import Qual
 
 ROOT = Path(__file__).resolve().parent.parent
+FACTS = ROOT / "sql" / "cio_sync" / "05_endpoints.sql"
 NOW_S = 1_790_000_000
 DAY_US = 86_400_000_000
+FACTS_FORM = """\
+-- Generated from the catalog by tools/docs.py: make docs
+
+create function cio._endpoints() returns table (
+    endpoint text, mode text, key_columns name[], time_column name, retention interval, page_rows int
+)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select e.endpoint, e.mode, e.key_columns::name[], e.time_column::name, e.retention::interval, e.page_rows
+    from (values
+        ROWS
+    ) e(endpoint, mode, key_columns, time_column, retention, page_rows)
+$$;
+
+comment on function cio._endpoints() is 'what the catalog of cio_fdw says about each endpoint';
+"""
 
 
 def options_table() -> str:
@@ -115,6 +134,17 @@ def tables_page() -> str:
     )
 
 
+def sync_facts() -> str:
+    """SQL function with what a mirror takes from the catalog: mode, key, time column, retention, rows of a page."""
+    rows = []
+    for endpoint in ENDPOINTS.values():
+        key = "{" + ",".join(endpoint.key) + "}"
+        texts = [endpoint.name, endpoint.incremental, key, endpoint.time_column, endpoint.retention]
+        page_rows = endpoint.paging.page_size if endpoint.paging else endpoint.typical_rows
+        rows.append(f"({', '.join(quote_literal(text) if text else 'null' for text in texts)}, {page_rows})")
+    return FACTS_FORM.replace("ROWS", ",\n        ".join(rows))
+
+
 def _fenced(text: str, name: str, content: str) -> str:
     pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
     if not pattern.search(text):
@@ -125,7 +155,11 @@ def _fenced(text: str, name: str, content: str) -> str:
 def generated() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = _fenced(readme.read_text(), "options", options_table())
-    return {readme: _fenced(text, "tables", tables_table()), ROOT / "docs" / "tables.md": tables_page()}
+    return {
+        readme: _fenced(text, "tables", tables_table()),
+        ROOT / "docs" / "tables.md": tables_page(),
+        FACTS: sync_facts(),
+    }
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """The activity log of the workspace."""
 
-from cio_fdw.endpoint import Column, Endpoint, Filter, Paging
+from dataclasses import replace
+
+from cio_fdw.endpoint import NEXT_PAGE, PAGE, Column, Endpoint, Filter, Paging
 
 ACTIVITIES = Endpoint(
     name="activities",
@@ -31,7 +33,9 @@ ACTIVITIES = Endpoint(
         ),
     ),
     incremental="cursor",
+    feed_column="timestamp",
     kept="30 days guaranteed",
+    retention="30 days",
     typical_rows=20000,
     row_bytes=400,
     columns=(
@@ -63,4 +67,18 @@ ACTIVITIES = Endpoint(
         ],
         "next": "MDox",
     },
+)
+
+ACTIVITIES_BY_PAGE = replace(
+    ACTIVITIES,
+    name="activities_by_page",
+    doc="Activity log, page by page: for local copies, which can then go on where they were interrupted.",
+    filters=(),
+    by_page=True,
+    columns=(
+        *ACTIVITIES.columns,
+        # No key of a record: filled from the request and its answer.
+        Column(PAGE, "text", "Cursor of the page that has the row; empty for the first.", source=f"({PAGE})"),
+        Column(NEXT_PAGE, "text", "Cursor of the page after it; null on the last.", source=f"({NEXT_PAGE})"),
+    ),
 )

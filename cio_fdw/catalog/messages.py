@@ -44,6 +44,7 @@ MESSAGES = Endpoint(
     ),
     incremental="window",
     kept="about 6 months",
+    retention="6 months",
     window=Window("created", "start_ts", "end_ts", max_days=180, kept_days=184),
     typical_rows=2000,
     row_bytes=900,

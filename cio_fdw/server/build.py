@@ -21,6 +21,7 @@ from pathlib import Path
 from cio_fdw.server.errors import ServerError
 from cio_fdw.server.postgres import Installation, installation, is_embedded
 
+EXTENSIONS = ("cio_fdw", "cio_sync")
 MAX_SHOWN_LINES = 25
 MAKE_TIMEOUT_S = 600.0
 SOURCE_NAMES = ("*.c", "*.h", "*.control", "*.sql", "Makefile")
@@ -31,11 +32,11 @@ NEEDED = "apt-get install gcc libc6-dev make python3-dev"
 
 
 def source_dirs() -> dict[str, Path]:
-    """{"host": …, "sql": …}: inside the installed package, or beside it in a checkout."""
+    """{"host": …, "sql": …, "sql/cio_sync": …}: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for base in (package / "_host", package.parent):
         if (base / "host" / "Makefile").is_file():
-            return {name: base / name for name in ("host", "sql")}
+            return {name: base / name for name in ("host", "sql", "sql/cio_sync")}
     raise ServerError("the C sources of the extension are missing from this installation of cio_fdw")
 
 
@@ -62,13 +63,17 @@ def build_and_install(pg_config: Path, python: Path, build_dir: Path) -> None:
 def uninstall(pg_config: Path) -> list[Path]:
     """Removes the extension's files from the server of `pg_config`; returns them."""
     server = installation(pg_config)
-    files = [server.library, *sorted(server.extension_dir.glob("cio_fdw*"))]
+    files = [server.library, *_extension_files(server)]
     found = [path for path in files if path.is_file()]
     if found:
         _check_writable(server)
     for path in found:
         path.unlink()
     return found
+
+
+def _extension_files(server: Installation) -> list[Path]:
+    return sorted(path for name in EXTENSIONS for path in server.extension_dir.glob(f"{name}[.-]*"))
 
 
 def is_writable(server: Installation) -> bool:
@@ -136,7 +141,7 @@ def _python_version(flags: list[str]) -> str:
 def _installed_digest(server: Installation) -> str:
     """Tells whether the installed files are still those of our build: another checkout may have put its own there."""
     digest = hashlib.sha256()
-    for path in [server.library, *sorted(server.extension_dir.glob("cio_fdw*"))]:
+    for path in [server.library, *_extension_files(server)]:
         digest.update(path.read_bytes() if path.is_file() else b"missing")
     return digest.hexdigest()
 

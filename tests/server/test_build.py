@@ -63,7 +63,7 @@ def test_changed_source_is_built_and_its_errors_are_shown(own_pg_config, tmp_pat
     copies = {name: tmp_path / "copy" / name for name in source_dirs()}
     for name, source in source_dirs().items():
         copies[name].mkdir(parents=True)
-        for path in source.iterdir():
+        for path in (found for found in source.iterdir() if found.is_file()):
             shutil.copyfile(path, copies[name] / path.name)
     monkeypatch.setattr(build, "source_dirs", lambda: copies)
     with (copies["host"] / "fdw.c").open("a") as file:

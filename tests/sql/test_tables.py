@@ -69,7 +69,7 @@ def names(sim: Simulator) -> dict[int, str]:
     return {row["id"]: row["name"] for row in sim.data("campaigns")}
 
 
-@pytest.mark.parametrize("table", sorted(ENDPOINTS))
+@pytest.mark.parametrize("table", sorted(name for name, endpoint in ENDPOINTS.items() if not endpoint.by_page))
 def test_every_row_and_column(db: Connection, sim: Simulator, table: str) -> None:
     records = records_of(sim, table)
     assert len(records) > 0

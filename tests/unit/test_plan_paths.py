@@ -136,3 +136,17 @@ def test_every_child_carries_the_page_size() -> None:
     assert child.first.target == "/v1/search/x/members?all=1&limit=100"
     assert targets("members", ("name", "=", "x"), page_size="7") == ["/v1/search/x/members?all=1&limit=7"]
     assert targets("members", ("name", "=", "x"), page_size="900") == ["/v1/search/x/members?all=1&limit=300"]
+
+
+def test_a_page_is_asked_for_by_its_cursor() -> None:
+    table = "activities_by_page"
+    assert targets(table) == ["/v1/activities?limit=100"]
+    assert not planned(table).chains[0].one_page
+    assert targets(table, ("page", "=", "")) == ["/v1/activities?limit=100"]
+    assert planned(table, ("page", "=", "")).chains[0].one_page
+    assert targets(table, ("page", "=", "a=")) == ["/v1/activities?limit=100&start=a%3D"]
+    assert targets(table, ("page", "in", ("a", "b"))) == [
+        "/v1/activities?limit=100&start=a", "/v1/activities?limit=100&start=b"]  # fmt: skip
+    assert targets(table, ("page", "=", "a"), ("page", "=", "b")) == []
+    # Another filter would give other pages.
+    assert targets(table, ("type", "=", "event")) == ["/v1/activities?limit=100"]

@@ -133,3 +133,15 @@ def test_first_time() -> None:
     assert walk.first_time([("a",), ("b",), ("a",)]) == [True, True, False]
     assert walk.first_time([("c",), ("b",)]) == [True, False]
     assert Walk(tail(), MESSAGES).first_time([("a",)]) == [True]
+
+
+def test_a_feed_by_page_tells_its_cursors_and_one_page_is_all() -> None:
+    feed = ENDPOINTS["activities_by_page"]
+    walk = Walk(Chain(Request("/v1/activities", (("limit", "100"),))), feed)
+    assert walk.constants(page("b")) == {"page": "", "next_page": "b"}
+    assert walk.advance(page("b"), NOW_S)
+    assert walk.constants(page(None)) == {"page": "b", "next_page": None}
+    assert not walk.advance(page(None), NOW_S)
+    one = Walk(Chain(Request("/v1/activities", (("limit", "100"), ("start", "b"))), one_page=True), feed)
+    assert one.constants(page("c")) == {"page": "b", "next_page": "c"}
+    assert not one.advance(page("c"), NOW_S)
