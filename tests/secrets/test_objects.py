@@ -24,7 +24,8 @@ KEY = "s3cr3t-Zk9wQ"
 
 
 def settings(base_url: str = "http://127.0.0.1:9") -> Settings:
-    return resolve({"base_url": base_url, "max_retries": "0"}, mapping={"app_api_key": KEY})
+    # The throttle makes no file before it is used.
+    return resolve({"base_url": base_url, "max_retries": "0", "state_dir": "/nowhere"}, mapping={"app_api_key": KEY})
 
 
 def transport(base_url: str = "http://127.0.0.1:9") -> Transport:
