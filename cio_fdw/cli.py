@@ -46,6 +46,7 @@ def _parser(*, with_simulator: bool) -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_install_host(commands)
     _add_uninstall_host(commands)
+    _add_doctor(commands)
     _add_simulate(commands, really=with_simulator)
     listing.add_parsers(commands)
     return parser
@@ -125,6 +126,30 @@ def _run_uninstall_host(arguments: argparse.Namespace) -> int:
     for path in uninstall(arguments.pg_config):
         print(f"removed {path}")
     return 0
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="find out what keeps queries from working",
+        description="Checks versions, options, key, region, reachability, clock and state directory of a database, and "
+        "prints what to do. Sends two requests, changes nothing, and does not print the key.",
+    )
+    parser.add_argument("dsn", metavar="DSN", help="address of the database: postgresql://… or key=value pairs")
+    parser.add_argument("--server", metavar="NAME", help="foreign server, when there are several")
+    parser.add_argument(
+        "--api-key-env",
+        metavar="NAME",
+        default=DEFAULT_KEY_ENV,
+        help="environment variable with the key, when the user mapping cannot be read (default: %(default)s)",
+    )
+    parser.set_defaults(run=_run_doctor)
+
+
+def _run_doctor(arguments: argparse.Namespace) -> int:
+    from cio_fdw.server.doctor import doctor
+
+    return doctor(arguments.dsn, arguments.server, arguments.api_key_env)
 
 
 def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, really: bool) -> None:
