@@ -114,14 +114,16 @@ class World:
 
     def _table(self, endpoint: Endpoint, params: tuple[Param, ...], parent: Optional[Table], rows: RowsOf) -> Table:
         parent_field = endpoint.parent.column if endpoint.parent else ""
-        window = endpoint.window
-        time_of = _int_getter(endpoint, window.column) if window else None
+        time_of = _int_getter(endpoint, endpoint.time_column) if endpoint.time_column else None
         fields = {param.name: param.value_of for param in params if param.name != parent_field}
         for other in self._endpoints.values():
             if behaviour_of(other.name).store == endpoint.name and other.parent:
                 fields[other.parent.column] = getter(endpoint, other.parent.column)
-        table = Table(_key_getter(endpoint), fields, time_of, self._order if window else "oldest", parent_field)
-        table.load(rows[endpoint.name] if endpoint.name in rows else _sample(endpoint, parent))
+        # A feed stays newest first when rows are added to it; its rows are given in that order.
+        order = self._order if endpoint.window else "newest" if time_of else "oldest"
+        table = Table(_key_getter(endpoint), fields, time_of, order, parent_field)
+        given = rows[endpoint.name] if endpoint.name in rows else _sample(endpoint, parent)
+        table.load(given if endpoint.window or not time_of else reversed(list(given)))
         table.warm(selected(params, {}))
         return table
 

@@ -56,7 +56,6 @@ comment on column cio.bucket.attempts is 'readings that failed since the last co
 create table cio.segment (
     segment_id bigint generated always as identity primary key,
     mirror_id int not null references cio.mirror_def on delete cascade,
-    opened_by bigint,
     top_at timestamptz,
     top_key text,
     bottom_at timestamptz,

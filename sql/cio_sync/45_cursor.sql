@@ -14,7 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select s.* from cio.segment s
     where s.mirror_id = m.mirror_id and s.next_page is not null
-    order by s.top_at desc nulls first, s.top_key desc
+    order by s.segment_id desc
     limit 1
 $$;
 
@@ -33,11 +33,9 @@ begin
     end if;
     if (b.attempted_at is null or b.attempted_at < r.started_at) and cio._is_due(m, b, now) then
         update cio.bucket x set attempted_at = r.started_at where x.mirror_id = m.mirror_id;
-        -- A head that was interrupted before its first page serves again.
-        update cio.segment s set opened_by = r.run_id, next_page = '' where s.mirror_id = m.mirror_id and s.top_at is null;
-        if not found then
-            insert into cio.segment (mirror_id, opened_by, next_page) values (m.mirror_id, r.run_id, '');
-        end if;
+        -- A higher number is a newer head; one that was interrupted before its first page holds nothing.
+        delete from cio.segment s where s.mirror_id = m.mirror_id and s.top_at is null;
+        insert into cio.segment (mirror_id, next_page) values (m.mirror_id, '');
     end if;
     if cio._open_segment(m) is null then
         return null;
@@ -87,10 +85,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select x.* from cio.segment x
-    where x.mirror_id = s.mirror_id and x.segment_id <> s.segment_id and x.top_at is not null
-      and (s.top_at is null
-           or (x.top_at, x.top_key collate "C", x.segment_id) < (s.top_at, s.top_key collate "C", s.segment_id))
-    order by x.top_at desc, x.top_key collate "C" desc, x.segment_id desc
+    where x.mirror_id = s.mirror_id and x.segment_id < s.segment_id
+    order by x.segment_id desc
     limit 1
 $$;
 
@@ -105,6 +101,11 @@ declare
 begin
     delete from cio.segment x where x.segment_id = below.segment_id;
     s.is_joining := false;
+    -- The row at its top may have been deleted since.
+    if (below.top_at, below.top_key collate "C") > (s.top_at, s.top_key collate "C") then
+        s.top_at := below.top_at;
+        s.top_key := below.top_key;
+    end if;
     -- When all of it lies above what was read by now, reading goes on with the own token.
     if (below.bottom_at, below.bottom_key collate "C") < (s.bottom_at, s.bottom_key collate "C") then
         s.bottom_at := below.bottom_at;

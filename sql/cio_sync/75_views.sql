@@ -86,7 +86,7 @@ select d.target, s.below_at, s.bottom_at,
        case when s.next_page is null or s.bottom_at + d.retention < cio._now() then 'lost' else 'unread' end, s.bottom_at + d.retention
 from (
     select x.mirror_id, x.bottom_at, x.next_page, x.top_at,
-           lead(x.top_at) over (partition by x.mirror_id order by x.top_at desc, x.top_key collate "C" desc, x.segment_id desc) as below_at
+           lead(x.top_at) over (partition by x.mirror_id order by x.segment_id desc) as below_at
     from cio.segment x where x.top_at is not null) s
 join cio.mirror_def d using (mirror_id)
 where cio._may_see(d.target) and (s.next_page is not null or s.below_at is not null);

@@ -27,7 +27,7 @@ begin
                             else 'SELECT matviewname FROM pg_matviews;' end;
     elsif max_drop is null or not max_drop between 0 and 1 then
         perform cio._bad('max_drop must be between 0 and 1', format('SELECT * FROM cio.refresh_matview(%L, max_drop => 0.5);', mv));
-    elsif concurrently and not cio._can_be_concurrent(mv) then
+    elsif refresh_matview.concurrently and not cio._can_be_concurrent(mv) then
         raise exception 'cio: % cannot be refreshed concurrently: it has no rows yet, or no unique index', mv
             using errcode = 'object_not_in_prerequisite_state', hint = format('SELECT * FROM cio.refresh_matview(%L);', mv);
     end if;
@@ -36,7 +36,7 @@ begin
         execute format('select count(*) from %s', mv) into rows_before;
     end if;
     execute format('refresh materialized view %s %s',
-        case when coalesce(concurrently, cio._can_be_concurrent(mv)) then 'concurrently' else '' end, mv);
+        case when coalesce(refresh_matview.concurrently, cio._can_be_concurrent(mv)) then 'concurrently' else '' end, mv);
     execute format('select count(*) from %s', mv) into rows_after;
     if rows_after < rows_before * (1 - max_drop) then
         raise exception 'cio: refreshing % would leave % of % rows; it stays as it was', mv, rows_after, rows_before

@@ -107,20 +107,20 @@ def test_activities_come_ten_a_page_and_at_most_a_hundred(get, limit, size):
 
 
 def test_the_last_page_of_activities_has_an_empty_next(api, walk, get):
-    rows = api.data("activities")
+    rows = api.data("activities")[::-1]
     assert walk(ACTIVITIES, "activities", limit=100) == rows
     assert get(ACTIVITIES, type="no such type").json() == {"activities": [], "next": ""}
 
 
 @pytest.mark.parametrize("kind", ["event", "attribute_change", "page", "sent_email"])
 def test_activities_of_one_type(api, walk, kind):
-    expected = [row for row in api.data("activities") if row["type"] == kind]
+    expected = [row for row in api.data("activities")[::-1] if row["type"] == kind]
     assert expected
     assert walk(ACTIVITIES, "activities", type=kind, limit=100) == expected
 
 
 def test_the_name_of_activities_is_of_an_event_or_of_a_changed_attribute(api, walk):
-    rows = api.data("activities")
+    rows = api.data("activities")[::-1]
     events = walk(ACTIVITIES, "activities", name="order_placed", limit=100)
     assert events == [row for row in rows if row.get("name") == "order_placed"]
     changes = walk(ACTIVITIES, "activities", name="plan", limit=100)
@@ -130,7 +130,7 @@ def test_the_name_of_activities_is_of_an_event_or_of_a_changed_attribute(api, wa
 
 
 def test_activities_of_one_person_by_each_kind_of_identifier(api, walk):
-    rows = api.data("activities")
+    rows = api.data("activities")[::-1]
     person = next(
         r["customer_identifiers"] for r in rows if r["customer_id"] and r["customer_identifiers"].get("email")
     )

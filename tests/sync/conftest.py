@@ -12,7 +12,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.ddl import comment_commands
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.database import set_up
@@ -34,6 +37,8 @@ def sync_template(cluster: Cluster) -> str:
         connection.execute(
             "import foreign schema customerio limit to (activities_by_page) from server customerio into customerio"
         )
+        for command in comment_commands(ENDPOINTS["activities_by_page"], "customerio"):
+            connection.execute(sql.SQL(command))
     return TEMPLATE
 
 
