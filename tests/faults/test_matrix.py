@@ -23,7 +23,7 @@ from tests.faults.outcomes import MATRIX, NOTHING, ROWS, Failure, Fault
 from tests.faults.shapes import RETRIES, SHAPES, Shape, content, drop_tables, make_tables, truth
 from tests.sql.helpers import Connection, rows, value
 
-NOISE_S = 1.0
+NOISE_S = 10.0
 
 
 @dataclass
