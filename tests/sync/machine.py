@@ -1,0 +1,232 @@
+"""A randomised history of one source and its mirrors: what happens, and what must hold after each step.
+
+    machine = Machine(sync, cluster, random.Random(seed)); machine.step() …; machine.converge()
+
+The clock of cio moves from 75 days ago towards now. After every step nothing that was ever stored is missing, nothing is
+marked deleted that the source still has, and the ledger has no hole. At the end source and mirror are equal.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from cio_fdw.server.cluster import Cluster
+from tests.sync.helpers import DAY, TARGET, Sync, today
+
+FEED = "analytics.activities"
+RETENTION = 20 * DAY
+MESSAGES = "/v1/messages$"
+FIRST = today() - 75 * DAY
+LAST = today() - 2 * DAY
+PATIENCE_S = 30.0
+WAYS_TO_END = ("cancel", "terminate", "kill", "immediate")
+
+
+class Machine:
+    """`log` tells what was done, for a failure's report."""
+
+    def __init__(self, sync: Sync, cluster: Cluster, rng: random.Random) -> None:
+        self.s = sync
+        self.cluster = cluster
+        self.rng = rng
+        self.now = FIRST
+        self.log: list[str] = []
+        self.seen: set[str] = set()
+        self.deleted: set[str] = set()
+        self.events = 0
+        sync.at(FIRST)
+        tiers = '{"1 day": "15 min", "4 days": "3 hours", "8 days": "1 day"}'
+        sync.mirror(more=f"retention => '{RETENTION.days} days', tiers => '{tiers}'")
+        sync.mirror("activities")
+
+    def step(self) -> None:
+        action = self.rng.choices(
+            [self.create, self.touch, self.delete, self.purge, self.advance, self.spoil, self.refresh, self.interrupt,
+             self.range, self.post],
+            [6, 6, 2, 2, 8, 5, 8, 6, 1, 3])[0]  # fmt: skip
+        self.log.append(f"{action.__name__} at {self.now.isoformat()}")
+        action()
+        self.check()
+
+    def create(self) -> None:
+        """Messages of the last hours, and now and then one that was late."""
+        age_h = self.rng.choice((1, 1, 5, 30))
+        parts = [{"created": int(self.now.timestamp()) - self.rng.randrange(1, age_h * 3600), "metrics": {"sent": 1}}
+                 for _ in range(self.rng.randrange(1, 30))]  # fmt: skip
+        self.s.sim.add_messages(*parts)
+
+    def touch(self) -> None:
+        for row in self._recent(5):
+            self.s.sim.touch(row["id"], opened=int(self.now.timestamp()))
+
+    def delete(self) -> None:
+        rows = self._recent(self.rng.choice((1, 2, 25)))
+        self.deleted |= {row["id"] for row in rows}
+        self.s.sim.delete(*(row["id"] for row in rows))
+
+    def purge(self) -> None:
+        """The source forgets what is older than it keeps."""
+        edge_s = (self.now - RETENTION).timestamp()
+        old = [row["id"] for row in self.s.sim.data("messages") if row["created"] < edge_s]
+        if old:
+            self.s.sim.delete(*old)
+
+    def advance(self) -> None:
+        self.now = min(self.now + timedelta(minutes=self.rng.choice((1, 10, 16, 60, 200, 1500))), LAST)
+        self.s.at(self.now)
+
+    def spoil(self) -> None:
+        """The next requests go wrong, in one of several ways, or all is well again."""
+        lists, feed = {"path": MESSAGES}, {"path": "/v1/activities"}
+        nth, times = self.rng.randrange(1, 8), self.rng.randrange(1, 3)
+        faults: list[dict[str, Any]] = [
+            {"match": {**lists, "nth": nth}, "times": times, "action": {"kind": "status", "status": 503}},
+            {"match": {**lists, "nth": nth}, "times": times, "action": {"kind": "body", "json": {"messages": None, "next": ""}}},
+            {"match": {**lists, "nth": nth}, "times": times, "action": {"kind": "cut"}},
+            {"match": {**lists, "nth": nth}, "times": times, "action": {"kind": "loop"}},
+            {"match": {**feed, "nth": nth}, "times": times, "action": {"kind": "status", "status": 503}},
+            {"match": {**feed, "nth": nth, "param": {"start": ""}}, "times": 1, "action": {"kind": "status", "status": 400}},
+            {"match": {**feed, "nth": nth}, "times": 1, "action": {"kind": "bad_json"}},
+            self._twice(),
+        ]  # fmt: skip
+        self.s.sim.faults(self.rng.sample(faults, self.rng.randrange(0, 3)))
+
+    def _twice(self) -> dict[str, Any]:
+        """An answer for one day in which rows come twice."""
+        day = self.now.replace(hour=0, minute=0, second=0) - DAY
+        start_s = int(day.timestamp())
+        rows = [row for row in self.s.sim.data("messages")
+                if start_s <= row["created"] < start_s + 86400 and "drafted" not in row["metrics"]]  # fmt: skip
+        return {"match": {"path": MESSAGES, "param": {"start_ts": str(start_s)}}, "times": 1,
+                "action": {"kind": "body", "json": {"messages": rows + rows[:3], "next": ""}}}  # fmt: skip
+
+    def refresh(self) -> None:
+        target = self.rng.choice((TARGET, FEED))
+        limit = self.rng.choice(("", f", max_units => {self.rng.randrange(1, 6)}", ", on_error => 'stop'"))
+        self._call(f"call cio.refresh('{target}'{limit})")
+
+    def range(self) -> None:
+        lo = self.now - timedelta(hours=self.rng.randrange(1, 400))
+        self._call(f"call cio.refresh_range('{TARGET}', '{lo.isoformat()}', '{self.now.isoformat()}')")
+
+    def _call(self, call: str) -> None:
+        self.log.append(call)
+        try:
+            self.s.db.execute(call)
+        except psycopg.Error as error:
+            assert str(error).startswith("cio: "), error
+            self.log.append(str(error.diag.message_detail))
+
+    def post(self) -> None:
+        """New activities at the head of the feed."""
+        first = int(time.time()) + self.events
+        count = self.rng.randrange(1, 250)
+        self.events += count
+        person = {"id": "u-1", "email": None, "cio_id": "c1"}
+        self.s.sim.put_rows("activities", [
+            {"id": f"02{first + i:012d}", "type": "event", "name": "x", "timestamp": first + i, "customer_id": "u-1",
+             "customer_identifiers": person, "data": {}} for i in range(count)])  # fmt: skip
+
+    def interrupt(self) -> None:
+        """A refresh that ends in the middle of something."""
+        how = self.rng.choice(WAYS_TO_END)
+        target = self.rng.choice((TARGET, FEED))
+        self.log.append(f"{how} {target}")
+        self.s.sim.set_latency(8)
+        connection = self.s.connect()
+        pid = connection.info.backend_pid
+        thread = threading.Thread(target=_run, args=(connection, f"call cio.refresh('{target}')"), daemon=True)
+        thread.start()
+        time.sleep(self.rng.random() * 0.4)
+        if how in ("cancel", "terminate"):
+            self.s.db.execute(f"select pg_{how}_backend(%s)", [pid])
+        elif how == "kill":
+            _kill(pid)
+        else:
+            os.kill(self.cluster.pid, signal.SIGQUIT)
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+        self.s.sim.set_latency(0)
+        if how == "immediate":
+            while not self.cluster.has_ended():
+                time.sleep(0.02)
+            self.cluster.start()
+        if how in ("kill", "immediate"):
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.s.db.close()
+                self.s.db = self.s.connect()
+                self.s.db.execute("select 1")
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+            else:
+                return
+
+    def _recent(self, count: int) -> list[dict[str, Any]]:
+        since_s, until_s = (self.now - 8 * DAY).timestamp(), self.now.timestamp()
+        rows = [row for row in self.s.sim.data("messages") if since_s <= row["created"] < until_s]
+        return self.rng.sample(rows, min(count, len(rows)))
+
+    def check(self) -> None:
+        stored = self.s.ids(where="true") | self.s.ids(FEED, "true")
+        assert self.seen <= stored, "rows that were stored are missing"
+        self.seen = stored
+        marked = self.s.ids(where="_deleted_at is not null")
+        assert marked <= self.deleted, "rows are marked deleted that the source did not delete"
+        holes = self.s.rows("select lo from (select lo, hi, lead(lo) over (order by lo) as next from cio.buckets "
+                            f"where target = '{TARGET}'::regclass) b where hi <> next")  # fmt: skip
+        assert holes == [], "buckets are lost"
+
+    def converge(self) -> None:
+        """All is well from here on: a few more refreshes, and nothing differs."""
+        self.s.sim.faults([])
+        for _ in range(3):
+            self.now += timedelta(hours=2)
+            self.s.at(self.now)
+            self.s.db.execute(f"select cio.invalidate('{TARGET}'), cio.invalidate('{FEED}')")
+            self.s.db.execute("call cio.refresh_all()")
+            self.check()
+        edge = self.now - RETENTION + 2 * DAY
+        self.s.db.execute(f"call cio.refresh_range('{TARGET}', %s, %s, force => true)", [edge, self.now])
+        columns = "id, created, opened, metrics, raw"
+        for target, source in ((TARGET, "customerio.messages"), ("customerio.messages", TARGET)):
+            alive = " and _deleted_at is null"
+            query = f"""select {columns} from {target} where created >= %s and created < %s {alive if target == TARGET else ''}
+                except all select {columns} from {source} where created >= %s and created < %s
+                {alive if source == TARGET else ''}"""  # fmt: skip
+            assert self.s.rows(query, [edge, self.now, edge, self.now]) == []
+        assert self.s.ids(FEED, "true") == {row["id"] for row in self.s.sim.data("activities")}
+        assert self.s.rows("select * from cio.gaps where reason not in ('lost')") == []
+        assert self.s.rows("select * from cio.errors") == []
+
+
+def _run(connection: psycopg.Connection[Any], call: str) -> None:
+    try:
+        with connection:
+            connection.execute(call)
+    except psycopg.Error:
+        return
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def describe(now: datetime, log: list[str]) -> str:
+    return "\n".join([*log[-40:], f"the clock is at {now.isoformat()}"])
