@@ -1,0 +1,76 @@
+"""A server of its own, whose resolver is slow for one name, and what ends a statement.
+
+place    module    the running server and the simulator
+admin    test      a session that strikes others, and that a crash would end
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cio_fdw.secret import Secret
+from cio_fdw.server.cluster import THROW_AWAY, Cluster
+from cio_fdw.server.database import set_up
+from cio_fdw.server.postgres import installation
+from cio_fdw.simulator.client import Simulator
+from tests.native.backend import postmaster_start
+from tests.sql.helpers import Connection
+
+SETTINGS = {**THROW_AWAY, "cio_fdw.python": sys.executable, "max_connections": "100"}
+
+
+@dataclass
+class Place:
+    bin_dir: Path
+    cluster: Cluster
+    sim: Simulator
+    address: str
+
+    def connect(self) -> Connection:
+        return psycopg.connect(self.address, autocommit=True)
+
+
+@pytest.fixture(scope="module")
+def slow_resolver() -> Iterator[str]:
+    """The path of a library with the slow getaddrinfo, where the server's user can read it."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler: the slow resolver cannot be built")
+    with tempfile.TemporaryDirectory(prefix="cio_fdw-resolver-") as name:
+        Path(name).chmod(0o755)
+        library = f"{name}/resolver.so"
+        source = str(Path(__file__).with_name("resolver.c"))
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        yield library
+
+
+@pytest.fixture(scope="module")
+def place(pg_config: Path, slow_resolver: str) -> Iterator[Place]:
+    bin_dir = installation(pg_config).bin_dir
+    environment = {"LD_PRELOAD": slow_resolver}
+    with (
+        Simulator(messages=1500, campaigns=6, rate=0, seed=5) as sim,
+        Cluster(bin_dir, settings=SETTINGS, env=environment) as cluster,
+    ):
+        address = cluster.socket_url()
+        set_up(address, {"base_url": sim.url, "requests_per_second": "1000", "max_retries": "9"}, Secret(sim.key))
+        yield Place(bin_dir, cluster, sim, address)
+
+
+@pytest.fixture
+def admin(place: Place) -> Iterator[Connection]:
+    place.sim.reset()
+    with place.connect() as db:
+        start = postmaster_start(db)
+        yield db
+        assert postmaster_start(db) == start, "a backend crashed"
+    place.sim.reset()
