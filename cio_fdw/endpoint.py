@@ -148,8 +148,6 @@ class Endpoint:
     """Of a feed (cursor): the column that its rows are sorted by, newest first."""
     by_page: bool = False
     """Rows tell their page and the next (`page`, `next_page`); `page = 'x'` reads one page. Imported only by name."""
-    moves: bool = False
-    """Rows come and go while the list is paged, so that one can come twice: pages are de-duplicated by `key`."""
     fixed_params: tuple[tuple[str, str], ...] = ()
     typical_rows: int = 100
     """Rows of one chain when nothing is known: all rows, of one parent, or of one day of a window."""
@@ -170,6 +168,15 @@ class Endpoint:
     def time_column(self) -> str:
         """The column that says when a row came to be, for local copies; empty when there is none to go by."""
         return self.window.column if self.window else self.feed_column
+
+    @property
+    def may_shift(self) -> bool:
+        """Whether rows that come or go while it is paged move others to another page, so that one can come twice.
+
+        Cursors are positions (OBSERVED.md). Only a window that has elapsed stands still; a feed by page shows its pages
+        as they are.
+        """
+        return self.paging is not None and self.window is None and not self.by_page
 
     @property
     def holes(self) -> tuple[str, ...]:

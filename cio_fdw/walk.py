@@ -49,7 +49,7 @@ class Walk:
         self._open = chain.tail
         self._empty_pages = 0
         self._cursors: set[str] = set()
-        self._repeats = chain.tail or endpoint.moves or bool(self.already)
+        self._repeats = chain.tail or endpoint.may_shift or bool(self.already)
         self._seen: set[Any] = set(self.already)
 
     def constants(self, page: Page) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Walk:
 
     @property
     def may_repeat(self) -> bool:
-        """Whether records may come twice: of a tail asked for again, a list that moves, a range that was cut."""
+        """Whether records may come twice: of a tail asked for again, a list that shifts, a range that was cut."""
         return self._repeats
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:

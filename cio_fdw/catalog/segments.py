@@ -50,7 +50,6 @@ SEGMENT_MEMBERSHIP = Endpoint(
     key=("segment_id", "cio_id"),
     parent=Parent(endpoint="segments", key="id", column="segment_id"),
     paging=Paging(size_param="limit", page_size=30000, max_size=30000),
-    moves=True,
     typical_rows=5000,
     row_bytes=150,
     columns=(

@@ -68,13 +68,13 @@ class Ledger:
         }
 
 
-def busiest(times_s: Iterable[float]) -> int:
-    """The most of the ascending times that lie in any one window of a second, [t, t + 1)."""
+def busiest(times_s: Iterable[float], window_s: float = WINDOW_S) -> int:
+    """The most of the ascending times that lie in any one window of so many seconds, [t, t + window_s)."""
     window: deque[float] = deque()
     most = 0
     for at_s in times_s:
         window.append(at_s)
-        while window[0] <= at_s - WINDOW_S:
+        while window[0] <= at_s - window_s:
             window.popleft()
         most = max(most, len(window))
     return most

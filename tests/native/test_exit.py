@@ -15,7 +15,7 @@ import pytest
 from cio_fdw.simulator.client import Simulator
 from tests.native.backend import Connection, ended_after_s, postmaster_start, scalar, threads_now
 
-SOON_S = 1.0
+SOON_S = 3.0
 
 
 @pytest.fixture

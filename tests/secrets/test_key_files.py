@@ -31,7 +31,7 @@ def refusal(root: Connection, path: str) -> tuple[str, str]:
     began_s = time.monotonic()
     with key_file(root, path), refused("28000") as caught:
         value(root, QUERY)
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 3
     assert path not in str(caught.value)
     return caught.value.diag.message_primary or "", caught.value.diag.message_hint or ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from urllib.parse import quote
 
 import psycopg
@@ -385,8 +386,8 @@ def test_a_message_by_id_is_left_to_the_list_where_that_is_fewer_requests(db: Co
 )
 def test_activities_of_a_person(db: Connection, sim: Simulator, column: str, prefix: str, id_type: str) -> None:
     key = "email" if column == "customer_email" else "cio_id"
-    person = next(row["customer_identifiers"][key] for row in sim.data("activities") if row["customer_identifiers"])
-    expected = sum((row["customer_identifiers"] or {}).get(key) == person for row in sim.data("activities"))
+    counts = Counter((row["customer_identifiers"] or {}).get(key) for row in sim.data("activities"))
+    person, expected = next((name, count) for name, count in counts.items() if name and count < 100)
     assert rows(db, f"select count(*) from customerio.activities where {column} = %s", [person]) == [(expected,)]
     assert asked(sim) == [f"/v1/activities?customer_id={quote(prefix + person, safe='')}&id_type={id_type}&limit=100"]
 

@@ -98,7 +98,7 @@ def cancelled(fetcher: Fetcher, after_s: float = 0.08) -> BaseException:
     (worker,) = [thread for thread in threading.enumerate() if thread.name == "cio-lane"]
     began = time.monotonic()
     lanes.stop()
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 1.0
     assert not worker.is_alive()
     return ended[0]
 

@@ -85,23 +85,23 @@ def test_a_row_read_by_id() -> None:
     assert world.targets == ["/v1/campaigns/7", "/v1/campaigns/404"]
 
 
-def test_a_list_that_moves_gives_each_row_once_and_every_row_without_a_key() -> None:
+def test_a_list_whose_rows_shift_gives_each_row_once_and_every_row_without_a_key() -> None:
     pages = {"": ([{"id": 1}, {"name": "x"}], "p"), "p": ([{"id": 1}, {"name": "x"}, {"id": 2}], "")}
 
     def api(_path: str, params: dict[str, str]) -> Any:
         records, cursor = pages[params.get("start", "")]
         return {"campaigns": records, "next": cursor}
 
-    moving = replace(ENDPOINTS["campaigns"], paging=Paging(page_size=2), moves=True)
+    shifting = replace(ENDPOINTS["campaigns"], paging=Paging(page_size=2))
     world = World(api)
-    made = plan(moving, [], resolve({}), now_s=NOW_S, endpoints=ENDPOINTS)
+    made = plan(shifting, [], resolve({}), now_s=NOW_S, endpoints=ENDPOINTS)
     assert world.rows(made) == [(1,), (None,), (None,), (2,)]
 
 
-def test_a_moving_child_is_told_apart_by_its_parents_id_too() -> None:
-    moving = replace(ENDPOINTS["campaign_actions"], moves=True)
+def test_a_shifting_child_is_told_apart_by_its_parents_id_too() -> None:
+    shifting = ENDPOINTS["campaign_actions"]
     world = World(Campaigns(1, 2, actions=3), wanted=CHILD)
-    made = plan(moving, [], resolve({}), now_s=NOW_S, endpoints=ENDPOINTS)
+    made = plan(shifting, [], resolve({}), now_s=NOW_S, endpoints=ENDPOINTS)
     assert sorted(world.rows(made)) == [(c, 10 * c + i) for c in (1, 2) for i in range(3)]
 
 

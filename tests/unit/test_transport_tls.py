@@ -80,5 +80,5 @@ def test_deadline_and_cancel_within_tls(kit: Kit, tls_server: Server, certificat
     transport = kit.transport(f"https://localhost:{tls_server.port}", ca_file=str(certificate))
     began = time.monotonic()
     fails(transport, RequestTimeoutError, timeout_s=0.15)
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.2
     cancel(transport)

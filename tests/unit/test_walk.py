@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
@@ -123,8 +122,10 @@ def test_a_key_with_a_null_never_counts_as_a_repetition() -> None:
     assert Walk(tail(), MESSAGES).first_time([(7, None), (7, None), (7, "a"), (7, "a")]) == [True, True, True, False]
 
 
-def test_a_list_that_moves_may_repeat() -> None:
-    assert Walk(FROZEN, replace(MESSAGES, moves=True)).may_repeat
+def test_a_list_whose_rows_may_shift_may_repeat() -> None:
+    assert Walk(FROZEN, ENDPOINTS["activities"]).may_repeat
+    assert not Walk(FROZEN, ENDPOINTS["activities_by_page"]).may_repeat
+    assert not Walk(FROZEN, MESSAGES).may_repeat
 
 
 def test_first_time() -> None:
