@@ -37,6 +37,11 @@ class Backend:
         self._pending = ctypes.c_int.in_dll(self._postgres, "InterruptPending")
         self._holdoff = ctypes.c_uint32.in_dll(self._postgres, "InterruptHoldoffCount")
         self._ends = [ctypes.c_int.in_dll(self._postgres, name) for name in _ENDS if hasattr(self._postgres, name)]
+        # PostgreSQL 14 and later, when client_connection_check_interval is set.
+        self._look_for_client: Optional[ctypes.c_int] = None
+        if hasattr(self._postgres, "pq_check_connection"):
+            self._look_for_client = ctypes.c_int.in_dll(self._postgres, "CheckClientConnectionPending")
+            self._postgres.pq_check_connection.restype = ctypes.c_bool
         self._option = self._postgres.GetConfigOption
         self._option.argtypes = (ctypes.c_char_p, ctypes.c_bool, ctypes.c_bool)
         self._option.restype = ctypes.c_char_p
@@ -65,8 +70,12 @@ class Backend:
 
     def check(self) -> None:
         """Raises Interrupted when PostgreSQL wants the statement to end."""
-        if self._pending.value and any(flag.value for flag in self._ends):
+        if self._pending.value and (any(flag.value for flag in self._ends) or self._client_is_gone()):
             raise Interrupted
+
+    def _client_is_gone(self) -> bool:
+        due = self._look_for_client is not None and self._look_for_client.value
+        return bool(due) and not self._postgres.pq_check_connection()
 
     def wait(self, seconds: float, fd: int = -1) -> bool:
         """Waits until `fd` is readable (True) or the time is over. Raises Interrupted."""

@@ -83,7 +83,7 @@ class Translator:
 
     def _moment(self, column: str, operator: str, value: Any) -> list[Triple]:
         span = self._clock.span(value)
-        if span is None and self._explained and is_zero(value):
+        if self._explained and is_zero(value) and (span is None or not isinstance(value, str)):
             return [(column, operator, UNKNOWN)]
         return [] if span is None else _bounds(column, operator, span)
 

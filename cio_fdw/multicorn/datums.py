@@ -22,7 +22,7 @@ DAY_S = 86400
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LAST_ORDINAL = date.max.toordinal()
 _EPOCH_JULIAN_DAY = 2_440_588
-_MINUTES = tuple(f"T{minute // 60:02}:{minute % 60:02}" for minute in range(DAY_S // MINUTE_S))
+_MINUTES = tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(DAY_S // MINUTE_S))
 _SECONDS = tuple(f":{second:02}+00" for second in range(MINUTE_S))
 Convert = Callable[[Any], Any]
 
@@ -66,10 +66,10 @@ def moment_text(moment_us: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _day_text(days: int) -> str:
-    """The day that is `days` after 1970-01-01; outside the calendar of Python, its Julian day."""
+    """The day that is `days` after 1970-01-01, up to the hour; outside the calendar of Python, its Julian day."""
     ordinal = days + _EPOCH_ORDINAL
     if 1 <= ordinal <= _LAST_ORDINAL:
-        return date.fromordinal(ordinal).isoformat()
+        return date.fromordinal(ordinal).isoformat() + "T"
     return f"J{days + _EPOCH_JULIAN_DAY} "
 
 

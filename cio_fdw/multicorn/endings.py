@@ -45,8 +45,14 @@ def rows(produce: Callable[[], Batches], backend: Backend) -> Iterator[Any]:
 
 def _guarded(produce: Callable[[], Batches], backend: Backend, canceled: list[int], failed: list[int]) -> Batches:
     """The batches; a cancel or an error ends them, and is noted."""
+    batch: list[Any] = []
     try:
-        yield from produce()
+        for batch in produce():
+            yield batch
+    except GeneratorExit:
+        # Multicorn leaks the iterator of a statement that failed elsewhere, and with it this list.
+        batch.clear()
+        raise
     except Interrupted:
         _allow_a_jump()
         canceled.append(0)
@@ -73,6 +79,7 @@ def end_all(level: int = 1) -> None:
     """
     for batches, own_level in list(_live.items()):
         if own_level >= level:
+            _live.pop(batches, None)
             # An exception in a commit would stop the whole server (PANIC).
             with contextlib.suppress(Exception):
                 batches.close()

@@ -22,6 +22,22 @@ from cio_fdw.server.postgres import installation
 
 WRAPPER = "cio_fdw.multicorn.CustomerIO"
 SCHEMA = "customerio"
+AS_CIO_FDW = f"""
+    create foreign data wrapper cio_fdw handler multicorn_handler;
+    create function public.name_the_wrapper() returns event_trigger language plpgsql as $$
+    declare made record;
+    begin
+        for made in
+            select object_identity from pg_event_trigger_ddl_commands()
+            join pg_foreign_server s on s.oid = objid join pg_foreign_data_wrapper w on w.oid = srvfdw
+            where command_tag = 'CREATE SERVER' and fdwname = 'cio_fdw'
+        loop
+            execute format('alter server %s options (add wrapper %L)', made.object_identity, '{WRAPPER}');
+        end loop;
+    end $$;
+    create event trigger name_the_wrapper on ddl_command_end when tag in ('CREATE SERVER')
+        execute function public.name_the_wrapper()"""
+"""Lets tests that make servers of the wrapper cio_fdw make them of Multicorn."""
 
 
 @contextmanager
@@ -61,6 +77,7 @@ def set_up(address: str, server_options: Mapping[str, str], key: Secret) -> None
     )
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("create extension multicorn")
+        # Before the event trigger is there: this server names its wrapper itself.
         connection.execute(
             sql.SQL("create server customerio foreign data wrapper multicorn options ({})").format(listed)
         )
@@ -71,3 +88,4 @@ def set_up(address: str, server_options: Mapping[str, str], key: Secret) -> None
         )
         connection.execute(f"create schema {SCHEMA}")
         connection.execute(f"import foreign schema customerio from server customerio into {SCHEMA}")
+        connection.execute(AS_CIO_FDW)
