@@ -41,6 +41,7 @@ RequestsOf = Callable[[], AbstractContextManager[list[str]]]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--door", choices=("native", "multicorn"), default="native", help="the wrapper under test")
+    parser.addoption("--cancels", type=int, default=200, help="how often the second door is cancelled")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

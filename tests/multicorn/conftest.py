@@ -1,7 +1,7 @@
 """Fixtures of the second door's tests. Where PostgreSQL has no Multicorn, those that need it skip, and say so.
 
-    cluster      session   a running server with Multicorn
-    database     session   the address of a database that is set up with it
+cluster      session   a running server with Multicorn
+database     session   the address of a database that is set up with it
 """
 
 from __future__ import annotations

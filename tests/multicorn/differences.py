@@ -1,4 +1,4 @@
-"""What the suite expects and Multicorn2 does not give: each is a strict expected failure, explained in docs/multicorn.md.
+"""What the suite expects and Multicorn2 does not give: strict expected failures, explained in docs/multicorn.md.
 
 A test that ends the server, or needs what Multicorn has no notion of, is not run.
 """

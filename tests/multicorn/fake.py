@@ -19,7 +19,7 @@ class ColumnDefinition(NamedTuple):
     base_type_name: str
 
 
-class Reported(Exception):
+class ReportedError(Exception):
     """What Multicorn would report to PostgreSQL."""
 
     def __init__(self, message: str, hint: Optional[str] = None, detail: Optional[str] = None) -> None:
@@ -27,7 +27,7 @@ class Reported(Exception):
         self.message, self.hint, self.detail = message, hint, detail
 
 
-class Jumped(Exception):
+class JumpError(Exception):
     """Stands for PostgreSQL's jump out of a function that reports an error."""
 
 
@@ -38,11 +38,11 @@ class _Wrapper:
 
 def _log_to_postgres(message: str, level: int = logging.INFO, hint: Any = None, detail: Any = None) -> None:
     assert level == logging.ERROR
-    raise Reported(message, hint, detail)
+    raise ReportedError(message, hint, detail)
 
 
 def _check_interrupts(*_arguments: Any) -> None:
-    raise Jumped("57014")
+    raise JumpError("57014")
 
 
 def install() -> None:
@@ -90,4 +90,4 @@ class FakeBackend:
     def finish_error(self, *_nothing: Any) -> None:
         report, self.prepared = self.prepared, None
         assert report is not None
-        raise Jumped(report[0], report[1])
+        raise JumpError(report[0], report[1])

@@ -13,7 +13,7 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.multicorn import CustomerIO, endings
 from cio_fdw.own_tables import OWN_TABLES
 from cio_fdw.simulator.client import Simulator
-from tests.multicorn.fake import ColumnDefinition, FakeBackend, Jumped, Qual, Reported
+from tests.multicorn.fake import ColumnDefinition, FakeBackend, JumpError, Qual, ReportedError
 
 SQL_TYPES = {"bool": "boolean", "float8": "double precision", "timestamptz": "timestamp with time zone"}
 Make = Callable[..., CustomerIO]
@@ -86,7 +86,7 @@ def test_quals_reach_the_api(make: Make, sim: Simulator) -> None:
 
 def test_an_error_is_postgresqls_own_once_python_has_returned(make: Make, session: FakeBackend) -> None:
     rows = make("campaigns", app_api_key="wrong-key-123").execute([], {"id"})
-    with pytest.raises(Jumped) as caught:
+    with pytest.raises(JumpError) as caught:
         list(rows)
     sqlstate, message = caught.value.args
     assert sqlstate == "28000"
@@ -112,14 +112,14 @@ def test_bad_options_are_reported_when_rows_are_asked_for(
 ) -> None:
     table = make("campaigns", **options)
     assert table.get_rel_size([], {"id"}) == (1000, 1) or sqlstate == "28000"
-    with pytest.raises(Jumped) as caught:
+    with pytest.raises(JumpError) as caught:
         list(table.execute([], {"id"}))
     assert caught.value.args[0] == sqlstate
     assert says in caught.value.args[1]
 
 
 def test_explain_tells_the_sqlstate_in_the_detail(make: Make) -> None:
-    with pytest.raises(Reported) as caught:
+    with pytest.raises(ReportedError) as caught:
         make("campaigns", endpoint="campains").explain([], {"id"})
     assert caught.value.detail == "SQLSTATE HV00R"
     assert "campaigns" in (caught.value.hint or "")
@@ -129,7 +129,7 @@ def test_a_cancel_ends_the_scan_and_its_threads(make: Make, sim: Simulator, sess
     sim.faults([{"match": {"path": "/v1/campaigns"}, "times": None, "action": {"kind": "hang"}}])
     rows = make("campaigns").execute([], {"id"})
     threading.Timer(0.2, setattr, (session, "canceled", True)).start()
-    with pytest.raises(Jumped, match="57014"):
+    with pytest.raises(JumpError, match="57014"):
         next(rows)
     assert not [thread for thread in threading.enumerate() if thread.name == "cio-lane"]
 
@@ -152,9 +152,7 @@ def test_explain_shows_parameters_as_question_marks(make: Make) -> None:
     )
 
 
-def test_rollback_ends_scans_and_savepoints_only_their_own(
-    make: Make, session: FakeBackend, sim: Simulator
-) -> None:
+def test_rollback_ends_scans_and_savepoints_only_their_own(make: Make, session: FakeBackend, sim: Simulator) -> None:
     table = make("messages")
     outer = table.execute([], {"id"})
     next(outer)
@@ -213,7 +211,7 @@ def test_import(sim: Simulator) -> None:
     ],
 )
 def test_import_refuses(arguments: Any, sqlstate: str) -> None:
-    with pytest.raises(Reported) as caught:
+    with pytest.raises(ReportedError) as caught:
         CustomerIO.import_schema(*arguments)
     assert caught.value.detail == f"SQLSTATE {sqlstate}"
 
@@ -243,7 +241,7 @@ def test_keys_are_columns_that_the_table_has(make: Make) -> None:
 def test_limits_are_never_taken_over_and_writing_is_refused(make: Make) -> None:
     table = make("messages")
     assert table.can_limit(5, None) is False
-    with pytest.raises(Reported, match="only read"):
+    with pytest.raises(ReportedError, match="only read"):
         _ = table.rowid_column
 
 
