@@ -24,7 +24,7 @@ def hanging(sim: Simulator) -> Simulator:
     return sim
 
 
-def test_cancels_at_random_moments(db: Connection, hanging: Simulator, request: pytest.FixtureRequest) -> None:
+def test_cancels_at_random_moments(db: Connection, sim: Simulator, request: pytest.FixtureRequest) -> None:
     began = postmaster_start(db)
     rng = random.Random(3)
     queries = (
@@ -33,8 +33,9 @@ def test_cancels_at_random_moments(db: Connection, hanging: Simulator, request: 
         "do $$ begin perform id from customerio.messages; exception when query_canceled then raise; end $$",
         "explain (analyze) select id from customerio.messages",
     )
-    value(db, "select count(*) from customerio.campaigns")
+    value(db, "select count(*) from customerio.messages")
     before = vitals(db)
+    sim.faults([{"match": {"path": "/v1/messages"}, "times": None, "action": {"kind": "hang"}}])
     count = request.config.getoption("--cancels")
     for _ in range(count):
         with refused("57014") as caught:
@@ -45,7 +46,7 @@ def test_cancels_at_random_moments(db: Connection, hanging: Simulator, request: 
     db.execute("set statement_timeout = 0")
     assert vitals(db).threads == 1
     assert vitals(db).memory_kb - before.memory_kb < MAX_GROWTH_KB + 20 * count
-    hanging.faults([])
+    sim.faults([])
     assert value(db, "select count(*) from customerio.messages") > 2000
     assert postmaster_start(db) == began
 
