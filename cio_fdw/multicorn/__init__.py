@@ -9,6 +9,9 @@ its own module; docs/multicorn.md tells what a user can see of them.
 
 from __future__ import annotations
 
+from cio_fdw.multicorn import encodings
 from cio_fdw.multicorn.wrapper import CustomerIO
+
+encodings.register()
 
 __all__ = ["CustomerIO"]

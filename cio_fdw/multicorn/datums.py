@@ -1,6 +1,6 @@
 """Rows as Multicorn takes them: lists in table order, of what PostgreSQL's input functions read fast.
 
-    converter([Column("id", "text", …), Column("created", "timestamptz", …)], utf8=True)(("aB=", 1767312000000000))
+    converter([Column("id", "text", …), Column("created", "timestamptz", …)], "UTF8")(("aB=", 1767312000000000))
     -> ["aB=", "2026-01-02T00:00:00+00"]
 
 Lists are several times as fast there as dicts. JSON goes as its bytes: a dict would come out as hstore.
@@ -8,13 +8,15 @@ Lists are several times as fast there as dicts. JSON goes as its bytes: a dict w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Callable, Optional
 
 from cio_fdw.decoder import Row
 from cio_fdw.endpoint import Column
+from cio_fdw.errors import RecordError
+from cio_fdw.multicorn.encodings import codec
 
 US = 1_000_000
 MINUTE_S = 60
@@ -27,11 +29,16 @@ _SECONDS = tuple(f":{second:02}+00" for second in range(MINUTE_S))
 Convert = Callable[[Any], Any]
 
 
-def converter(columns: Sequence[Column], *, utf8: bool) -> Callable[[Row], list[Any]]:
-    """A function that converts a row of these columns. `utf8`: whether the database is in UTF-8."""
+def converter(columns: Sequence[Column], encoding: str) -> Callable[[Row], list[Any]]:
+    """A function that converts a row of these columns for a database in `encoding`, as PostgreSQL calls it.
+
+    It raises RecordError for a character that the encoding lacks.
+    """
     mends: list[tuple[int, Convert]] = []
     for position, column in enumerate(columns):
-        convert = _convert_for(column.type, utf8)
+        convert = _CONVERTS.get(column.type)
+        if encoding != "UTF8" and column.type in _TEXTS:
+            convert = _encoder(column, encoding)
         if convert is not None:
             mends.append((position, convert))
 
@@ -46,13 +53,21 @@ def converter(columns: Sequence[Column], *, utf8: bool) -> Callable[[Row], list[
     return read
 
 
-def _convert_for(type_: str, utf8: bool) -> Optional[Convert]:
-    if type_ == "timestamptz":
-        return moment_text
-    if type_ == "text[]":
-        return array_text
-    # Bytes go in as they are; of text Multicorn makes the database's encoding.
-    return bytes.decode if type_ == "jsonb" and not utf8 else None
+def _encoder(column: Column, encoding: str) -> Convert:
+    """Converts to bytes, which Multicorn passes on as they are: its own errors name no column."""
+    # A database in SQL_ASCII takes what comes; the native door gives it UTF-8.
+    name = "utf-8" if encoding == "SQL_ASCII" else codec(encoding)
+    as_text = _TEXTS[column.type]
+
+    def encoded(value: Any) -> bytes:
+        try:
+            return as_text(value).encode(name)
+        except UnicodeEncodeError:
+            raise RecordError(
+                f"column {column.name}: the API sent a character that the database's encoding {encoding} lacks"
+            ) from None
+
+    return encoded
 
 
 def moment_text(moment_us: int) -> str:
@@ -81,3 +96,8 @@ def array_text(items: Sequence[Optional[str]]) -> str:
 def _quoted(item: str) -> str:
     escaped = item.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+_CONVERTS: Mapping[str, Convert] = {"timestamptz": moment_text, "text[]": array_text}
+_TEXTS: Mapping[str, Callable[[Any], str]] = {"text": str, "text[]": array_text, "jsonb": bytes.decode}
+"""How the types that can hold any character become text."""

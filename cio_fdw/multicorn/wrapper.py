@@ -144,12 +144,12 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
         if not mapping:
             raise MissingKeyError(
                 "no user mapping with an App API key for the current user",
-                hint="CREATE USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (app_api_key '…'); "
-                "where there is one without a key: ALTER USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (ADD app_api_key '…');",
+                hint="CREATE USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (app_api_key '…'); or, if there is one "
+                "without a key, ALTER USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (ADD app_api_key '…');",
             )
         if shape not in self._scans:
             self._scans[shape] = native.open_scan(self._table, mapping, self._wanted)
-        convert = converter(self._columns, utf8=session.encoding == "UTF8")
+        convert = converter(self._columns, session.encoding)
         batches: Any = self._scans[shape].start(self._conditions(quals))
         with closing(batches):
             for batch in batches:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from datetime import datetime, timezone
+from typing import Optional
 
 import pytest
 
 from cio_fdw.endpoint import Column
+from cio_fdw.errors import RecordError
 from cio_fdw.multicorn.datums import array_text, converter, moment_text
 
 COLUMNS = [
@@ -19,15 +22,31 @@ COLUMNS = [
 
 
 def test_a_row_keeps_its_order() -> None:
-    read = converter(COLUMNS, utf8=True)
+    read = converter(COLUMNS, "UTF8")
     assert read(("a", 1_791_158_400_000_000, ["x"], b'{"a":"\xc3\xa9"}', 7)) == [
         "a", "2026-10-05T00:00:00+00", '{"x"}', b'{"a":"\xc3\xa9"}', 7,
     ]  # fmt: skip
     assert read((None,) * 5) == [None] * 5
 
 
-def test_json_is_text_where_the_database_is_not_in_utf8() -> None:
-    assert converter(COLUMNS, utf8=False)((None, None, None, b'{"a":"\xc3\xa9"}', None))[3] == '{"a":"é"}'
+@pytest.mark.parametrize(
+    ("encoding", "e_acute"), [("LATIN1", b"\xe9"), ("WIN1252", b"\xe9"), ("SQL_ASCII", b"\xc3\xa9"), ("KOI8U", None)]
+)
+def test_other_encodings(encoding: str, e_acute: Optional[bytes]) -> None:
+    read = converter(COLUMNS, encoding)
+    row = ("é", 0, ["é"], b'"\xc3\xa9"', 7)
+    if e_acute is None:
+        with pytest.raises(RecordError, match=r"column id: .* encoding KOI8U lacks"):
+            read(row)
+        return
+    assert read(row) == [e_acute, "1970-01-01T00:00:00+00", b'{"' + e_acute + b'"}', b'"' + e_acute + b'"', 7]
+
+
+def test_python_knows_the_encodings_of_postgresql() -> None:
+    assert "é".encode("WIN1252") == b"\xe9"
+    assert codecs.lookup("KOI8R").name == "koi8-r"
+    with pytest.raises(LookupError):
+        codecs.lookup("no_such_encoding")
 
 
 @pytest.mark.parametrize("moment_us", [0, 1, -1, 59_999_999, 86_399_000_000, -86_400_000_001, 1_791_158_461_000_000])
