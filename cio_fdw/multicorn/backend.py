@@ -23,7 +23,8 @@ SLICE_S = 0.05
 """Longest time between two looks at whether the statement shall end; a signal does not wake Python's poll."""
 NOTICE = 18
 ERROR = 21
-"""Levels of elog.h, the same in PostgreSQL 13 to 18."""
+ERROR_BEFORE_14 = 20
+"""Levels of elog.h."""
 _ENDS = ("QueryCancelPending", "ProcDiePending", "TransactionTimeoutPending", "ClientConnectionLost")
 """Flags that mean the end of the statement. InterruptPending alone announces other things too."""
 
@@ -50,6 +51,8 @@ class Backend:
         self._start_error = self._postgres.errstart
         self._start_error.argtypes = (ctypes.c_int, ctypes.c_char_p)
         self._start_error.restype = ctypes.c_bool
+        is_old = int(self.option("server_version_num")) < 140000
+        self._error_level = ERROR_BEFORE_14 if is_old else ERROR
         self.finish_error = self._postgres.errfinish
         self.finish_error.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
         self.finish_error.restype = None
@@ -118,7 +121,7 @@ class Backend:
             ("errhint", hint),
         )
         encoded = [(name, self._encoded(text)) for name, text in texts if text]
-        self._start_error(ERROR, None)
+        self._start_error(self._error_level, None)
         self._postgres.errcode(_packed(sqlstate))
         for name, text in encoded:
             self._text(name, text)

@@ -15,9 +15,9 @@ import logging
 import sys
 import weakref
 from collections.abc import Generator, Iterator
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn, Optional
 
-from multicorn.utils import check_interrupts, log_to_postgres  # type: ignore[import-not-found,unused-ignore]
+from multicorn import utils  # type: ignore[import-not-found,unused-ignore]
 
 from cio_fdw import native
 from cio_fdw.errors import Interrupted
@@ -37,7 +37,7 @@ def rows(produce: Callable[[], Batches], backend: Backend) -> Iterator[Any]:
     _live[batches] = backend.nest_level
     return itertools.chain(
         itertools.chain.from_iterable(batches),
-        filter(check_interrupts, canceled),
+        filter(utils.check_interrupts, canceled),
         map(_gone, canceled),
         map(backend.finish_error, failed, failed, failed),
     )
@@ -69,7 +69,15 @@ def _allow_a_jump() -> None:
 
 def _gone(_canceled: int) -> None:
     """Reached when PostgreSQL wants to go on after all: a scan that gave up must not look like one at its end."""
-    log_to_postgres("cio_fdw: the scan was interrupted", logging.ERROR)
+    refuse("cio_fdw: the scan was interrupted")
+
+
+def refuse(message: str, hint: Optional[str] = None, detail: Optional[str] = None) -> NoReturn:
+    """Ends a statement where only Multicorn can report, without a SQLSTATE."""
+    if hasattr(utils, "MulticornException"):
+        utils.log_to_postgres(message, logging.ERROR, hint, detail)
+    # Before it had that exception, Multicorn would have jumped out of this very frame.
+    raise RuntimeError("; ".join(text for text in (message, detail, hint) if text))
 
 
 def end_all(level: int = 1) -> None:

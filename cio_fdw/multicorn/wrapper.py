@@ -7,7 +7,6 @@ lives in the iterator that `execute` gives, not here.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +14,6 @@ from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 from multicorn import ForeignDataWrapper  # type: ignore[import-not-found,unused-ignore]
-from multicorn.utils import log_to_postgres  # type: ignore[import-not-found,unused-ignore]
 
 from cio_fdw import native
 from cio_fdw.catalog import ENDPOINTS
@@ -194,8 +192,7 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
     @property
     def rowid_column(self) -> str:
         """Asked for when a statement writes."""
-        log_to_postgres("cio_fdw: the tables of the Customer.io API are only read", logging.ERROR)
-        raise NotImplementedError
+        endings.refuse("cio_fdw: the tables of the Customer.io API are only read")
 
     def end_scan(self) -> None:
         self._scans.clear()
@@ -252,5 +249,4 @@ def _refuse(error: CioError) -> NoReturn:
     """Ends a statement where only Multicorn can report: it has no SQLSTATE, so the DETAIL tells it."""
     sqlstate, message, detail, hint, _ = native.describe(error)
     told = f"{detail} (SQLSTATE {sqlstate})" if detail else f"SQLSTATE {sqlstate}"
-    log_to_postgres(message, logging.ERROR, hint, told)
-    raise error
+    endings.refuse(message, hint, told)

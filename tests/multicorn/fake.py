@@ -49,6 +49,8 @@ def install() -> None:
     """Makes the package importable; the real one needs a backend around it."""
     package, utils = ModuleType("multicorn"), ModuleType("multicorn.utils")
     package.ForeignDataWrapper = _Wrapper  # type: ignore[attr-defined]
+    package.utils = utils  # type: ignore[attr-defined]
+    utils.MulticornException = ReportedError  # type: ignore[attr-defined]
     utils.log_to_postgres = _log_to_postgres  # type: ignore[attr-defined]
     utils.check_interrupts = _check_interrupts  # type: ignore[attr-defined]
     sys.modules["multicorn"], sys.modules["multicorn.utils"] = package, utils

@@ -245,6 +245,13 @@ def test_limits_are_never_taken_over_and_writing_is_refused(make: Make) -> None:
         _ = table.rowid_column
 
 
+def test_an_older_multicorn_gets_an_exception(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log_to_postgres jumps at once, out of the frames of Python."""
+    monkeypatch.delattr("multicorn.utils.MulticornException")
+    with pytest.raises(RuntimeError, match=r"no endpoint .*; SQLSTATE HV00R; Endpoints: "):
+        make("campaigns", endpoint="campains").explain([], {"id"})
+
+
 def test_notices_reach_the_client(make: Make, session: FakeBackend) -> None:
     table = make("messages", anchor_date="2026-11-01")
     list(table.execute([Qual("created", ">", "2026-10-01 00:00:00+00")], {"id"}))
