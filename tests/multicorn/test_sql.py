@@ -9,7 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from cio_fdw.secret import Secret
+from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.multicorn import door
 from tests.sql.helpers import Connection, asked, epoch, params, plan_lines, refused, rows, server_option, value
 
 DAY = "created >= '2026-10-05 00:00+00' and created < '2026-10-06 00:00+00'"
@@ -314,3 +317,28 @@ def test_roles_have_mappings_of_their_own(db: Connection, sim: Simulator) -> Non
     finally:
         db.execute("reset role; drop owned by stranger; drop role stranger")
     assert rows(db, "select id from customerio.campaigns")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "SQL_ASCII"])
+def test_databases_that_are_not_in_utf8(cluster: Cluster, sim: Simulator, encoding: str) -> None:
+    """Python has no codec of the name WIN1252; without one, Multicorn ends the server."""
+    body = {"campaigns": [{"id": 1, "name": "Café", "tags": ["é"]}]}
+    sim.faults([{"match": {"path": "/v1/campaigns"}, "times": None, "action": {"kind": "body", "json": body}}])
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(cluster.socket_url(), autocommit=True) as admin:
+        admin.execute(f"create database {name} encoding {encoding} locale 'C' template template0")
+    address = cluster.socket_url(name)
+    door.set_up(address, {"base_url": sim.url}, Secret(sim.key))
+    with psycopg.connect(address, autocommit=True, client_encoding="utf8") as connection:
+        found = rows(connection, "select name, tags, raw ->> 'name' from customerio.campaigns")
+        assert found == [("Café", ["é"], "Café")]
+        body["campaigns"][0]["name"] = "日本"
+        sim.faults([{"match": {"path": "/v1/campaigns"}, "times": None, "action": {"kind": "body", "json": body}}])
+        if encoding == "SQL_ASCII":
+            assert rows(connection, "select name from customerio.campaigns") == [("日本",)]
+            return
+        with refused("HV000") as caught:
+            rows(connection, "select name from customerio.campaigns")
+        assert f"column name: the API sent a character that the database's encoding {encoding} lacks" in str(
+            caught.value
+        )
