@@ -11,11 +11,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 from multicorn import ForeignDataWrapper  # type: ignore[import-not-found,unused-ignore]
 
-from cio_fdw import native
+from cio_fdw import native, state
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.endpoint import PAGE, Column, Endpoint
 from cio_fdw.errors import CioError, MissingKeyError, UnknownTableError
@@ -123,21 +124,13 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
         """Never: Multicorn asks of a view without telling its WHERE, and then cuts before it is checked."""
         return False
 
-    def execute(
-        self,
-        quals: Sequence[MulticornQual],
-        columns: Iterable[str],
-        _sortkeys: Any = None,
-        limit: Optional[int] = None,
-        offset: Optional[int] = None,
-    ) -> Iterator[Any]:
+    def execute(self, quals: Sequence[MulticornQual], columns: Iterable[str], **_order_and_limit: Any) -> Iterator[Any]:
         """The rows, each with every column: `columns` leaves out what a reference to the whole row needs."""
-        del limit, offset
         return endings.rows(lambda: self._batches(quals, _shape(quals, columns)), self.backend())
 
     def _batches(self, quals: Sequence[MulticornQual], shape: Shape) -> endings.Batches:
         session = self.backend()
-        native.start(session)
+        state.start(str(Path.cwd()))
         mapping = self._of(MAPPING)
         if not mapping:
             raise MissingKeyError(
@@ -146,24 +139,15 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
                 "without a key, ALTER USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (ADD app_api_key '…');",
             )
         if shape not in self._scans:
-            self._scans[shape] = native.open_scan(self._table, mapping, self._wanted)
+            self._scans[shape] = native.open_scan(self._table, mapping, self._wanted, session)
         convert = converter(self._columns, session.encoding)
         batches: Any = self._scans[shape].start(self._conditions(quals))
         with closing(batches):
             for batch in batches:
                 yield [convert(row) for row in batch]
 
-    def explain(
-        self,
-        quals: Sequence[MulticornQual],
-        columns: Iterable[str],
-        _sortkeys: Any = None,
-        verbose: bool = False,
-        limit: Optional[int] = None,
-        offset: Optional[int] = None,
-    ) -> list[str]:
+    def explain(self, quals: Sequence[MulticornQual], columns: Iterable[str], **_verbose_and_more: Any) -> list[str]:
         """Lines such as "API Request: GET /v1/campaigns"."""
-        del verbose, limit, offset
         try:
             conditions = self._conditions(quals, explained=True)
             requests = native.estimate(self._table, conditions, self._wanted, 0.0, {}).requests
