@@ -199,10 +199,11 @@ def _plan(
 
 
 def open_scan(
-    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]
+    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
 ) -> Union[Scan, seeing.OwnScan]:
+    """`host`: of another door, which may share the backend with this one."""
     described = Table(*table)
-    return _own_scan(described, mapping, wanted) or Scan(described, _tools(described, mapping, wanted))
+    return _own_scan(described, mapping, wanted, host) or Scan(described, _tools(described, mapping, wanted, host))
 
 
 def open_sample(
@@ -215,9 +216,11 @@ def open_sample(
     return Sample(Ask(endpoint, (), described.settings(), int(time.time()), ENDPOINTS), tools)
 
 
-def _own_scan(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Optional[seeing.OwnScan]:
+def _own_scan(
+    table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
+) -> Optional[seeing.OwnScan]:
     own = table.own()
-    return seeing.OwnScan(own, _mapped(table, mapping), wanted, _started()) if own else None
+    return seeing.OwnScan(own, _mapped(table, mapping), wanted, host or _started()) if own else None
 
 
 def _started() -> Host:
@@ -236,7 +239,9 @@ def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
     return table.settings(mapping)
 
 
-def _tools(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Tools:
+def _tools(
+    table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
+) -> Tools:
     settings = _mapped(table, mapping)
     if settings.key is None:
         raise RuntimeError("settings with a mapping have a key")
@@ -247,7 +252,7 @@ def _tools(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[
     stats = Stats()
     journal = Journal(state_directory(settings.state_dir))
     fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add)
-    return Tools(_started(), fetcher, stats, wanted, settings.max_concurrency)
+    return Tools(host or _started(), fetcher, stats, wanted, settings.max_concurrency)
 
 
 class Scan:

@@ -7,7 +7,8 @@
     db           test      a new connection to the database, in autocommit
     requests_of  test      with requests_of() as seen: …; seen == ["GET /v1/campaigns"]
 
-A host that cannot be built fails the tests; it does not skip them.
+A host that cannot be built fails the tests; it does not skip them. With --door multicorn all of this is the second
+door: a PostgreSQL that has Multicorn2, whose Python imports this package.
 """
 
 from __future__ import annotations
@@ -30,16 +31,36 @@ from cio_fdw.server.errors import ServerError
 from cio_fdw.server.postgres import embedded_pg_config, installation
 from cio_fdw.server.up import build_dir_for
 from cio_fdw.simulator.client import Simulator
+from tests.multicorn import door
+from tests.multicorn.differences import mark_differences
 
 DATABASE = "cio_test"
 SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60", "log_line_prefix": "%t [%p] %a "}
 RequestsOf = Callable[[], AbstractContextManager[list[str]]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--door", choices=("native", "multicorn"), default="native", help="the wrapper under test")
+    parser.addoption("--cancels", type=int, default=200, help="how often the second door is cancelled")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--door") == "multicorn":
+        mark_differences(items)
+
+
 @pytest.fixture(scope="session")
-def pg_config() -> Path:
+def is_multicorn(request: pytest.FixtureRequest) -> bool:
+    """Whether the second door is under test."""
+    return bool(request.config.getoption("--door") == "multicorn")
+
+
+@pytest.fixture(scope="session")
+def pg_config(is_multicorn: bool) -> Path:
     """pg_config of the server under test, which has the extension of this checkout."""
     path = Path(os.environ.get("CIO_TEST_PG_CONFIG") or embedded_pg_config())
+    if is_multicorn:
+        return path
     python = Path(sys.executable)
     server = installation(path)
     try:
@@ -53,7 +74,11 @@ def pg_config() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(pg_config: Path) -> Iterator[Cluster]:
+def cluster(pg_config: Path, is_multicorn: bool) -> Iterator[Cluster]:
+    if is_multicorn:
+        with door.cluster(pg_config, SETTINGS) as running:
+            yield running
+        return
     # Whatever interpreter an installed extension names, the one under test is this one.
     settings = {**SETTINGS, "cio_fdw.python": sys.executable}
     with Cluster(installation(pg_config).bin_dir, settings=settings) as running:
@@ -67,11 +92,12 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def database(cluster: Cluster, simulator: Simulator) -> str:
+def database(cluster: Cluster, simulator: Simulator, is_multicorn: bool) -> str:
     with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
         connection.execute(f"create database {DATABASE}")
     address = cluster.socket_url(DATABASE)
-    set_up(address, {"base_url": simulator.url, "requests_per_second": "1000"}, Secret(simulator.key))
+    prepare = door.set_up if is_multicorn else set_up
+    prepare(address, {"base_url": simulator.url, "requests_per_second": "1000"}, Secret(simulator.key))
     return address
 
 

@@ -41,7 +41,8 @@ def value(db: Connection, query: str) -> Any:
 
 
 def plan_lines(db: Connection, query: str, options: str = "") -> list[str]:
-    return [row[0].strip() for row in rows(db, f"explain {options} {query}")]
+    """The lines of EXPLAIN; Multicorn puts its name before those of a wrapper."""
+    return [row[0].strip().removeprefix("Multicorn: ") for row in rows(db, f"explain {options} {query}")]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ LAYERS = (
     ("scan",),
     ("sample",),
     ("native",),
+    ("multicorn",),
 )
 BESIDE = {"simulator", "server", "cli", "listing", "demo", "__main__", "__init__"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

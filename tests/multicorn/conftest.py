@@ -1,0 +1,40 @@
+"""Fixtures of the second door's tests. Where PostgreSQL has no Multicorn, those that need it skip, and say so.
+
+cluster      session   a running server with Multicorn
+database     session   the address of a database that is set up with it
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cio_fdw.secret import Secret
+from cio_fdw.server.cluster import THROW_AWAY, Cluster
+from cio_fdw.server.postgres import embedded_pg_config
+from cio_fdw.simulator.client import Simulator
+from tests.multicorn import door, fake
+
+fake.install()
+
+SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60"}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    path = Path(os.environ.get("CIO_TEST_PG_CONFIG") or embedded_pg_config())
+    with door.cluster(path, SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database(cluster: Cluster, simulator: Simulator) -> str:
+    with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
+        connection.execute("create database second_door")
+    address = cluster.socket_url("second_door")
+    door.set_up(address, {"base_url": simulator.url, "requests_per_second": "1000"}, Secret(simulator.key))
+    return address
