@@ -33,6 +33,8 @@ class Page:
     records: list[msgspec.Raw]
     next: Optional[str]
     dropped_nuls: int = 0
+    came_s: float = 0.0
+    """Unix seconds of the answer when it may be used again (`cache`); 0 for one that is used once."""
 
 
 def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:

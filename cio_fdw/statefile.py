@@ -100,11 +100,14 @@ class StateFile:
 
     def take_slot(self, slots: int) -> Optional[int]:
         """A slot of 0 … slots - 1 that was free and is held now; within `locked`."""
-        for slot in range(slots):
-            if slot not in self._held and self._try_bytes(slot):
-                self._held.add(slot)
-                return slot
-        return None
+        return next((slot for slot in range(slots) if self.take(slot)), None)
+
+    def take(self, slot: int) -> bool:
+        """Whether this slot was free and is held now; within `locked`."""
+        if slot in self._held or not self._try_bytes(slot):
+            return False
+        self._held.add(slot)
+        return True
 
     def slots_taken(self, slots: int) -> int:
         """How many of the slots 0 … slots - 1 are held, by any process; within `locked`."""

@@ -45,6 +45,8 @@ class Walk:
         self.endpoint = endpoint
         self.request = chain.first
         self.not_before_s = 0.0
+        self.since_s = 0.0
+        """When the first page of `request`'s walk came, if it may come from the cache again."""
         self.page_number = 1
         self._open = chain.tail
         self._empty_pages = 0
@@ -65,7 +67,7 @@ class Walk:
         if page.next is None or self.endpoint.paging is None or self.chain.one_page:
             return False
         if self._open:
-            self._freeze(now_s)
+            self._freeze(int(page.came_s) or now_s)
             return True
         if page.next in self._cursors:
             raise PagingError(
@@ -81,6 +83,7 @@ class Walk:
                 hint="The API's paging does not end; ask for less at once, or try again later.",
             )
         self._cursors.add(page.next)
+        self.since_s = self.since_s or page.came_s
         self.request = self.request.with_param(self.endpoint.paging.param, page.next)
         self.page_number += 1
         return True
