@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 FILE_PREFIX = "cache-"
 _PAGE_BYTES = 32 * 1024
-_SPARE_PAGES = 128
 _BUSY_S = 0.05
 """How long SQLite itself waits for another backend: it cannot be interrupted."""
 _TRIES = 20
@@ -84,6 +83,7 @@ class Store:
         self._mutex = threading.Lock()
         self._name = ""
         self._connection: Optional[sqlite3.Connection] = None
+        self._opened: Optional[tuple[int, int]] = None
         self.lock: StateFile = state_file(directory, f"{self._prefix}lock", 1)
         """For one writer at a time; and a byte of it for each request under way (`responses`)."""
 
@@ -127,7 +127,7 @@ class Store:
                 db.execute("delete from cleared")
                 db.execute("insert into cleared values (?)", (now_s,))
                 count = db.execute("delete from answer").rowcount
-            db.execute("pragma incremental_vacuum").fetchall()
+            _give_back(db)
             return int(count)
 
         with self.lock.locked(sleep):
@@ -163,17 +163,17 @@ class Store:
 
     def _current(self) -> sqlite3.Connection:
         """The connection to the newest file, opened again when another backend replaced it."""
-        if self._connection is None or not self._is_there():
+        if self._connection is None or self._inode() != self._opened:
             self._close()
             self._connection = self._open()
         return self._connection
 
-    def _is_there(self) -> bool:
+    def _inode(self) -> Optional[tuple[int, int]]:
         try:
-            (self._directory.path / self._name).lstat()
+            about = (self._directory.path / self._name).lstat()
         except OSError:
-            return False
-        return True
+            return None
+        return about.st_dev, about.st_ino
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3
@@ -181,7 +181,7 @@ class Store:
         self._name = max(self._files(), key=_number, default=f"{self._prefix}1.db")
         # Made, or checked to be a plain file of ours, before SQLite opens it by name; closed before SQLite locks it.
         os.close(self._directory.open_file(self._name, 0))
-        path = self._directory.path / self._name
+        path, self._opened = self._directory.path / self._name, self._inode()
         db = sqlite3.connect(str(path), timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             db.executescript(_FORM.format(page_bytes=_PAGE_BYTES))
@@ -256,8 +256,9 @@ def _make_room(db: sqlite3.Connection, most_bytes: int) -> None:
 def _give_back(db: sqlite3.Connection) -> None:
     """Makes the file smaller when most of it is room that answers had which are gone."""
     pages, free = _pages(db)
-    if free > max(pages // 2, _SPARE_PAGES):
-        db.execute("pragma incremental_vacuum").fetchall()
+    if free > pages // 2:
+        # As a script: `execute` takes a single step of it, which is a single page.
+        db.executescript("pragma incremental_vacuum")
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:

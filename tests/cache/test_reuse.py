@@ -15,13 +15,16 @@ WEEK = "select id, created, raw from customerio.messages where created > now() -
 STATEMENTS = {
     "a whole list": "select id, name from customerio.campaigns order by id",
     "a moving range": WEEK,
-    "a range that ends now": "select count(*) from customerio.messages where created between now() - interval '9 days' and now()",
+    "a range that ends now":
+        "select count(*) from customerio.messages where created between now() - interval '9 days' and now()",
     "everything, page by page": "select count(*), max(created) from customerio.messages",
     "children of all parents": "select id, campaign_id from customerio.campaign_actions order by 1, 2",
     "members, page by page": "select segment_id, count(*) from customerio.segment_membership group by 1 order by 1",
     "one row": "select name from customerio.campaigns where id = 1",
     "a limit": "select id from customerio.messages limit 7",
-    "days": "select created::date, count(*) from customerio.messages where created::date >= current_date - 7 group by 1 order by 1",
+    "days":
+        "select created::date, count(*) from customerio.messages where created::date >= current_date - 7 "
+        "group by 1 order by 1",
 }  # fmt: skip
 
 
