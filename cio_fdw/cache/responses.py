@@ -146,7 +146,7 @@ class Responses:
             return work()
         except StateError as error:
             if store not in _away_until_s:
-                self._complaint = f"{error.message}; queries go on without it"
+                self._complaint = f"queries go on without the cache: {error.message}"
             _away_until_s[store] = time.monotonic() + AWAY_S
             return None
 
