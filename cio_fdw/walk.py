@@ -51,8 +51,9 @@ class Walk:
         self._open = chain.tail
         self._empty_pages = 0
         self._cursors: set[str] = set()
-        self._repeats = chain.tail or endpoint.moves or bool(self.already)
+        self._repeats = chain.tail or endpoint.moves
         self._seen: set[Any] = set(self.already)
+        self._awaited: set[Any] = set(self.already)
 
     def constants(self, page: Page) -> dict[str, Any]:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
@@ -108,10 +109,11 @@ class Walk:
     @property
     def may_repeat(self) -> bool:
         """Whether records may come twice: of a tail asked for again, a list that moves, a range that was cut."""
-        return self._repeats
+        return self._repeats or bool(self._awaited)
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
         """For each record's key whether it has not come in this walk before. One with a null tells nothing apart."""
+        self._awaited.difference_update(keys)
         fresh = []
         for key in keys:
             fresh.append(None in key or key not in self._seen)
