@@ -306,6 +306,10 @@ class Scan:
         if complaint := self._cache.complaint:
             _started().warning(f"cio_fdw: {complaint}")
 
+    def close(self) -> None:
+        """The statement is over. After an error, tracebacks may keep this object a little longer."""
+        self._cache.forget_statement()
+
     def explain(self, requests: float, analyze: bool) -> list[explaining.Property]:
         planned = explaining.before(self._plan, requests) if self._plan else []
         return [*planned, *explaining.after(self._tools.stats)] if analyze else planned

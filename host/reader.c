@@ -53,6 +53,7 @@ host_release_reader(void *arg)
 		return;
 	PyErr_Fetch(&type, &value, &traceback);
 	host_stop_reading(reader);
+	quietly(reader->source, "close");
 	Py_CLEAR(reader->source);
 	host_forget_pending();
 	PyErr_Restore(type, value, traceback);

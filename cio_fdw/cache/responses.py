@@ -79,6 +79,10 @@ class Responses:
         text, self._complaint = self._complaint, ""
         return text
 
+    def forget_statement(self) -> None:
+        """Lets go of what the statement keeps: the host may give its number to the next one."""
+        self._statement = Statement()
+
     def answer(self, asked: Asked, stop: Stop, decode: Callable[[bytes], T], ask: Ask[T]) -> T:
         """What `decode` makes of an answer that is fresh enough: of the statement, of the store, or of the API."""
         if self._parent_lists.get(asked.where.table) != asked.where.path:

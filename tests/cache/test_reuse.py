@@ -226,3 +226,22 @@ def test_refreshed_tables_know_no_cache(cached: Connection, sim: Simulator) -> N
     cached.execute("select * from cio.refresh_matview('kept.names')")
     assert value(cached, "select count(*) from kept.names where raw->>'value' = 'changed'") == 1
     cached.execute("drop schema kept cascade")
+
+
+def test_a_failed_statement_leaves_nothing_to_the_next(db: Connection, sim: Simulator) -> None:
+    children = "select count(*) from customerio.campaign_actions"
+    for times in range(1, 6):
+        broken = {"match": {"path": "/v1/campaigns/"}, "times": 1, "action": {"kind": "status", "status": 403}}
+        sim.faults([broken])
+        with refused("42501"):
+            value(db, children)
+        assert asked(sim).count("/v1/campaigns") == times
+    db.execute("""do $$ begin
+        for i in 1..5 loop
+            begin
+                perform count(*) from customerio.campaign_actions where 1 / (campaign_id - campaign_id) = i;
+            exception when division_by_zero then null;
+            end;
+        end loop;
+    end $$""")
+    assert asked(sim).count("/v1/campaigns") == 10

@@ -162,7 +162,7 @@ def test_a_store_that_cannot_be_used(db: Connection, database: str, sim: Simulat
 def test_garbage_in_the_store(cached: Connection, sim: Simulator, state_dir: Path) -> None:
     told = notices_of(cached)
     first = rows(cached, CAMPAIGNS)
-    (name,) = state_dir.glob("cache-*.db")
+    (name,) = state_dir.glob(f"cache-{Secret(sim.key).fingerprint()}.*.db")
     with name.open("r+b") as file:
         file.write(b"garbage" * 50_000)
     assert rows(cached, CAMPAIGNS) == first
@@ -190,5 +190,5 @@ def test_the_size_is_bounded(cached: Connection, sim: Simulator, state_dir: Path
     with server_option(cached, "cache_max_mb", "1"), server_option(cached, "page_size", "100"):
         assert value(cached, "select count(*) from customerio.messages") > 2000
         assert value(cached, "select sum(pg_column_size(raw)) from customerio.messages") > 2**20
-    (name,) = state_dir.glob("cache-*.db")
+    (name,) = state_dir.glob(f"cache-{Secret(sim.key).fingerprint()}.*.db")
     assert 2**18 < name.stat().st_size <= 2**20
