@@ -216,18 +216,6 @@ def test_parents_are_read_once_in_a_statement(db: Connection, sim: Simulator) ->
         assert len(paths) > 2 * times
 
 
-def test_refreshed_tables_know_no_cache(cached: Connection, sim: Simulator) -> None:
-    cached.execute("create extension if not exists cio_sync cascade")
-    cached.execute("create schema if not exists kept")
-    name = value(cached, "select min(name) from customerio.snippets")
-    cached.execute("create materialized view kept.names as select name, raw from customerio.snippets")
-    sim.put_rows("snippets", [{"name": name, "value": "changed", "updated_at": 1_790_000_000}])
-    assert value(cached, "select count(*) from customerio.snippets where raw->>'value' = 'changed'") == 0
-    cached.execute("select * from cio.refresh_matview('kept.names')")
-    assert value(cached, "select count(*) from kept.names where raw->>'value' = 'changed'") == 1
-    cached.execute("drop schema kept cascade")
-
-
 def test_a_failed_statement_leaves_nothing_to_the_next(db: Connection, sim: Simulator) -> None:
     children = "select count(*) from customerio.campaign_actions"
     for times in range(1, 6):
