@@ -89,7 +89,8 @@ def clean(body: bytes) -> tuple[bytes, int]:
 
     Escaped NULs go; a surrogate without its other half becomes U+FFFD.
     """
-    if not _SUSPECT.search(body):
+    # A single byte is looked for ten times as fast as the pattern.
+    if b"\\" not in body or not _SUSPECT.search(body):
         return body, 0
     nuls = 0
 

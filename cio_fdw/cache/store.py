@@ -146,8 +146,13 @@ class Store:
             raise self._failure("it is garbled again as soon as it is made anew") from None
 
     def _tried(self, work: Callable[[sqlite3.Connection], T], sleep: Sleep) -> Optional[T]:
-        import sqlite3
-
+        try:
+            import sqlite3
+        except ImportError:
+            raise StateError(
+                "the option cache_ttl needs Python's module sqlite3",
+                hint="This Python was built without it; name another interpreter with cio_fdw.python.",
+            ) from None
         for _ in range(_TRIES):
             with self._mutex:
                 try:

@@ -8,6 +8,7 @@ import resource
 import signal
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,6 +241,13 @@ def test_no_room_on_the_disk(full_disk: Store, path: Path) -> None:
     assert str(path) in caught.value.message
     assert "cannot be used" in caught.value.message
     assert get(full_disk, 1), "what is there stays of use"
+
+
+def test_a_python_without_sqlite(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    with pytest.raises(StateError) as caught:
+        put(opened(path), 1)
+    assert caught.value.message == "the option cache_ttl needs Python's module sqlite3"
 
 
 def test_one_object_for_a_store_in_a_process(path: Path) -> None:

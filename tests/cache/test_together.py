@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -192,3 +193,45 @@ def test_the_size_is_bounded(cached: Connection, sim: Simulator, state_dir: Path
         assert value(cached, "select sum(pg_column_size(raw)) from customerio.messages") > 2**20
     (name,) = state_dir.glob(f"cache-{Secret(sim.key).fingerprint()}.*.db")
     assert 2**18 < name.stat().st_size <= 2**20
+
+
+@pytest.fixture
+def small_disk(cluster: Cluster) -> Iterator[Path]:
+    """A directory of the server's user on a disk of 4 MB."""
+    place = cluster.private_dir / "small"
+    place.mkdir()
+    owner = f"uid={cluster.account.uid},gid={cluster.account.gid}"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size=4m,mode=0700,{owner}", "tmpfs", str(place)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk(db: Connection, database: str, sim: Simulator, small_disk: Path) -> None:
+    expected = rows(db, "select id from customerio.messages order by id")
+    page = "select id from customerio.messages order by id"
+    told = notices_of(db)
+    with server_option(db, "cache_ttl", "86400"), server_option(db, "state_dir", str(small_disk)):
+        rows(db, CAMPAIGNS)  # the files of the limit and of the journal are there
+        filler = small_disk / "filler"
+        free_bytes = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+        filler.write_bytes(b"x" * (free_bytes - 150_000))
+        assert rows(db, page) == expected
+        (warning,) = told
+        assert warning.startswith("WARNING: cio_fdw: queries go on without the cache: the cache ")
+        assert warning.endswith("cannot be used: database or disk is full")
+        assert rows(db, page) == expected
+        assert len(told) == 1
+        filler.unlink()
+        sim.reset()
+        with psycopg.connect(database, autocommit=True) as fresh:
+            said = notices_of(fresh)
+            assert rows(fresh, page) == expected
+            count = len(asked(sim))
+            assert rows(fresh, page) == expected
+            assert (len(asked(sim)), said) == (count, [])
