@@ -116,16 +116,22 @@ class Responses:
         name = self._name(asked)
         slot = int.from_bytes(name[:4], "big")
         until_s = time.monotonic() + PATIENCE_TIMEOUTS * self._settings.timeout_s
-        while True:
+        kept = self._look(store, name, stop)
+        while kept is None:
             mine = self._guarded(store, partial(_take, store, slot, stop))
             if mine:
                 turn.callback(store.lock.free_slot, slot)
-            now_s = time.time()
-            oldest_s = now_s - self._settings.cache_ttl_s
-            kept = self._guarded(store, partial(store.get, name, oldest_s, now_s + _CLOCK_SLACK_S, stop.sleep))
-            if kept is not None or mine is not False or time.monotonic() > until_s:
-                return kept
-            stop.sleep(LOOK_S)
+            # With the turn too: the one who had it may have kept the answer since the last look.
+            kept = self._look(store, name, stop)
+            if mine is not False or time.monotonic() > until_s:
+                break
+            stop.sleep(LOOK_S if kept is None else 0.0)
+        return kept
+
+    def _look(self, store: Store, name: bytes, stop: Stop) -> Optional[Kept]:
+        now_s = time.time()
+        oldest_s = now_s - self._settings.cache_ttl_s
+        return self._guarded(store, partial(store.get, name, oldest_s, now_s + _CLOCK_SLACK_S, stop.sleep))
 
     def _asked(self, store: Store, asked: Asked, stop: Stop, ask: Ask[T]) -> T:
         came_s = 0.0
