@@ -129,16 +129,20 @@ def split_walk(walk: Walk, page: Page, width: int) -> list[Walk]:
     window, range_s = walk.endpoint.window, walk.chain.range_s
     if walk.page_number > 1 or window is None or range_s is None or page.next is None:
         return []
+    created_s = [created // US for (created,) in _all_there(walk, page, (window.column,))]
+    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
+    keys = _all_there(walk, page, walk.endpoint.key) if parts else []
+    came = {**walk.already, **dict(zip(keys, created_s))}
+    return [_part_of(walk, window, part, came) for part in parts] if keys else []
+
+
+def _all_there(walk: Walk, page: Page, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """These columns of every record; none when one of them is missing or unusable somewhere."""
     try:
-        rows = RowReader(walk.endpoint, (window.column, *walk.endpoint.key)).read(page.records)
+        rows = RowReader(walk.endpoint, columns).read(page.records)
     except RecordError:  # a column that the statement may not want: whoever reads it will say so
         return []
-    if any(value is None for row in rows for value in row):
-        return []
-    created_s = [row[0] // US for row in rows]
-    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
-    came = {**walk.already, **{tuple(row[1:]): row[0] // US for row in rows}}
-    return [_part_of(walk, window, part, came) for part in parts]
+    return [] if any(None in row for row in rows) else rows
 
 
 def _part_of(walk: Walk, window: Window, part: Part, came: Mapping[tuple[Any, ...], int]) -> Walk:
