@@ -113,6 +113,24 @@ def test_one_who_waits_can_be_cancelled(database: str, sim: Simulator) -> None:
     assert len(asked(sim)) == 1
 
 
+def test_a_stopped_backend_is_not_waited_for_for_ever(cached: Connection, database: str, sim: Simulator) -> None:
+    """It holds its turn and cannot give it back; after three timeouts the others ask themselves."""
+    sim.faults([{"match": {"path": "/v1/campaigns"}, "times": 1, "action": {"kind": "hang"}}])
+    with server_option(cached, "timeout", "1"):
+        asking = Asking(database, 1)
+        until_asked(sim)
+        pid = asking.connections[0].info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            assert rows(cached, CAMPAIGNS)
+            assert 2.0 < time.monotonic() - began_s < 10.0
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert asking.end()[0]
+    assert rows(cached, CAMPAIGNS)
+
+
 def test_a_killed_backend_lets_the_others_ask(crashing: str, strict: Simulator) -> None:
     """The server restarts after a kill, so the one who waits is a client of another server with the same state."""
     with psycopg.connect(crashing, autocommit=True) as db:
