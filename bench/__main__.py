@@ -29,12 +29,26 @@ README = Path(__file__).with_name("README.md")
 RUNS = 5
 LATENCY_MS = 250
 SCAN = "explain (analyze, timing off, summary off) select {} from customerio.messages"
+WITHOUT_RAW = """
+    select string_agg(quote_ident(attname), ', ') from pg_attribute
+    where attrelid = 'customerio.messages'::regclass and attnum > 0 and attname <> 'raw'"""
 COLUMN_SETS = (
     ("all columns and raw", "*"),
+    ("all columns without raw", ""),
     ("three columns", "id, created, type"),
     ("raw alone", "raw"),
-    ("no column, count(*)", ""),
+    ("no column, count(*)", "/* none */"),
 )
+MINUTES_OF_1000 = """
+    select ceil(extract(epoch from now() - min(created)) / 60) from (
+        select created from customerio.messages where created > now() - interval '3 days' order by 1 desc limit 1000
+    ) latest"""
+DASHBOARD = (
+    ("all columns and raw", "explain (analyze, timing off, summary off) select * {}"),
+    ("five columns", "explain (analyze, timing off, summary off) select id, created, type, recipient, sent {}"),
+    ("counts by type", "select type, count(*) {} group by type"),
+)
+TTL_S = 600
 
 
 def conversion(url: str, simulator: Simulator) -> Iterator[str]:
@@ -43,8 +57,9 @@ def conversion(url: str, simulator: Simulator) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     with Backend(url) as backend:
         backend.run(SCAN.format("id"))
+        without_raw = backend.run(WITHOUT_RAW).result[0][0]
         for name, columns in COLUMN_SETS:
-            costs = [backend.run(SCAN.format(columns)) for _ in range(RUNS)]
+            costs = [backend.run(SCAN.format(columns or without_raw)) for _ in range(RUNS)]
             match = re.search(r"actual rows=(\d+)", costs[0].result[0][0])
             rows = int(match[1]) if match else 0
             wall_s = statistics.median(cost.wall_s for cost in costs)
@@ -90,6 +105,29 @@ def first_query(url: str, simulator: Simulator) -> Iterator[str]:
     simulator.set_latency(0)
 
 
+def repeated(url: str, simulator: Simulator) -> Iterator[str]:
+    """A dashboard's statement, asked for again by the same backend, with a cache_ttl."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"alter server customerio options (add cache_ttl '{TTL_S}')")
+    yield "| statement | rows | first, ms | again, ms | requests of the first | of the others |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    with Backend(url) as backend:
+        minutes = backend.run(MINUTES_OF_1000).result[0][0]
+        latest = f"from customerio.messages where created > now() - interval '{minutes} minutes'"
+        rows = backend.run(f"select count(*) {latest}").result[0][0]
+        for name, form in DASHBOARD:
+            statement = form.format(latest)
+            backend.run("select cio_fdw_cache_clear()")
+            simulator.reset()
+            first = backend.run(statement).wall_s * 1000
+            asked = len(simulator.log())
+            again = statistics.median(backend.run(statement).wall_s for _ in range(20)) * 1000
+            more = len(simulator.log()) - asked
+            yield f"| {name} | {rows:,} | {first:.0f} | {again:.1f} | {asked} | {more} |"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter server customerio options (drop cache_ttl)")
+
+
 def report(cluster: Cluster, simulator: Simulator) -> Iterator[str]:
     url = cluster.socket_url()
     with psycopg.connect(url) as connection:
@@ -101,6 +139,7 @@ def report(cluster: Cluster, simulator: Simulator) -> Iterator[str]:
         ("Conversion", conversion(url, simulator)),
         ("Memory", memory(url)),
         ("First query", first_query(url, simulator)),
+        ("Repeated query, with a cache_ttl", repeated(url, simulator)),
     ):
         yield f"\n### {title}\n"
         yield from lines

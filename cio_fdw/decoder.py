@@ -1,17 +1,18 @@
-"""The fast half of `rows`: a function that decodes one record of the expected shape to a row tuple.
+"""The fast half of `rows`: a function that decodes records of the expected shape to row tuples, many at once.
 
-    fast_reader([Column("id", "text", …), Column("sent", "timestamptz", …, source="metrics.sent")])
-    -> read(Raw(b'{"id": "aB=", "metrics": {"sent": 1767312002}}')) == ("aB=", 1767312002000000)
+    fast_reader((Column("id", "text", …), Column("sent", "timestamptz", …, source="metrics.sent")))
+    -> read([Raw(b'{"id": "aB=", "metrics": {"sent": 1767312002}}')]) == [("aB=", 1767312002000000)]
 
-It is a msgspec struct of just the wanted keys, and one for each object inside, so that decoding and
-type checks run at C speed and other keys are skipped. A record of another shape raises one of MISFITS.
+It is a msgspec struct of just the wanted keys, with a struct for each object inside, so that decoding and type checks
+run at C speed and other keys are skipped. The rest is done column by column: a comprehension over the values of a
+column takes a fraction of what as many steps of a row would. A record of another shape raises one of MISFITS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Annotated, Any, Callable, NamedTuple, Optional
+from functools import lru_cache
+from typing import Annotated, Any, Callable, Optional
 
 import msgspec
 
@@ -19,6 +20,8 @@ from cio_fdw.convert import MAX_EPOCH_S, US
 from cio_fdw.endpoint import RAW, Column
 
 Row = tuple[Any, ...]
+Values = Sequence[Any]
+"""The values of one column, of as many rows as are read at once."""
 
 MISFITS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -33,22 +36,17 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def json_or_none(raw: Optional[msgspec.Raw]) -> Optional[bytes]:
-    """The JSON of a value; None for a missing one and for null."""
-    if raw is None:
-        return None
-    json = bytes(raw)
-    return None if json == b"null" else json
+NULL = b"null"
 
 
 class _Level:
     """The wanted keys of one object, each a field of a struct; objects inside it are levels of their own.
 
-    Read, it gives one flat tuple: the values of its keys, then those of each inner level.
+    Read, it gives one flat list of columns: those of its keys, then those of each inner level.
     """
 
     def __init__(self) -> None:
-        self._types: dict[str, Any] = {}
+        self._types: dict[str, str] = {}
         self._inner: dict[str, _Level] = {}
 
     def add(self, path: Sequence[str], type_: str) -> None:
@@ -56,15 +54,16 @@ class _Level:
         key, rest = path[0], path[1:]
         if rest:
             self._inner.setdefault(key, _Level()).add(rest, type_)
-        # An object may be wanted as JSON too (metrics and metrics.sent): its bytes serve both.
-        self._types.setdefault(key, _TYPES["jsonb" if rest else type_])
+            self._types.setdefault(key, "")
+        else:
+            self._types[key] = type_
 
     @property
     def width(self) -> int:
         return len(self._types) + sum(level.width for level in self._inner.values())
 
     def position(self, path: Sequence[str]) -> int:
-        """Where the value at `path` stands in the flat tuple."""
+        """Where the value at `path` stands in the flat list."""
         key, rest = path[0], path[1:]
         if not rest:
             return list(self._types).index(key)
@@ -72,78 +71,77 @@ class _Level:
         start = len(self._types) + sum(level.width for level in list(self._inner.values())[:before])
         return start + self._inner[key].position(rest)
 
-    def reader(self) -> Callable[[msgspec.Raw], Row]:
-        fields = [(f"f{i}", type_, None) for i, type_ in enumerate(self._types.values())]
+    def struct(self) -> type[msgspec.Struct]:
+        types = [_TYPES[type_] if type_ else Optional[self._inner[key].struct()] for key, type_ in self._types.items()]
+        fields = [(f"f{i}", type_, None) for i, type_ in enumerate(types)]
         rename = {f"f{i}": key for i, key in enumerate(self._types)}
-        decode = msgspec.json.Decoder(msgspec.defstruct("Record", fields, rename=rename, gc=False)).decode
+        return msgspec.defstruct("Record", fields, rename=rename, gc=False)
+
+    def reader(self) -> Callable[[Sequence[msgspec.Raw]], list[Values]]:
+        """A function from records to columns."""
+        struct = self.struct()
+        decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+        columns_of = self._flattener()
+        return lambda records: columns_of(decode(b"[" + b",".join(records) + b"]"))
+
+    def _flattener(self) -> Callable[[Sequence[Any]], list[Values]]:
+        """A function from structs to columns. A missing object reads as an empty one: the API leaves some out."""
         astuple = msgspec.structs.astuple
-        keys = list(self._types)
-        inner = [(keys.index(key), level.reader(), (None,) * level.width) for key, level in self._inner.items()]
+        slots = [(list(self._types).index(key), *level.inside(self._types[key])) for key, level in self._inner.items()]
 
-        def read(record: msgspec.Raw) -> Row:
-            values = astuple(decode(record))
-            for slot, read_inner, absent in inner:
-                raw = values[slot]
-                # A missing object reads as an empty one: the API leaves customer_identifiers out at times.
-                values += absent if raw is None else read_inner(raw)
-            return values
+        def columns_of(structs: Sequence[Any]) -> list[Values]:
+            columns: list[Values] = list(zip(*map(astuple, structs)))
+            for slot, read, empty in slots:
+                columns += read([empty if value is None else value for value in columns[slot]])
+            return columns
 
-        return read
+        return columns_of
 
+    def inside(self, type_: str) -> tuple[Callable[[Sequence[Any]], list[Values]], Any]:
+        """What reads this level inside another, and what it reads where there is no object.
 
-class _Mends(NamedTuple):
-    """What is left to do in a row, by position. `fallbacks`: (position, value to take when empty)."""
-
-    jsons: Sequence[int]
-    fallbacks: Sequence[tuple[int, int]]
-    times: Sequence[int]
-    zeros: Sequence[int]
+        `type_`: jsonb when the object is wanted as it is too (metrics and metrics.sent), else the level is a struct.
+        """
+        return (self.reader(), msgspec.Raw(b"{}")) if type_ else (self._flattener(), self.struct()())
 
 
-def fast_reader(columns: Sequence[Column]) -> Callable[[msgspec.Raw], Row]:
-    """A function from a record to the values of `columns`, in their order."""
+@lru_cache(maxsize=128)
+def fast_reader(columns: tuple[Column, ...]) -> Callable[[Sequence[msgspec.Raw]], list[Row]]:
+    """A function from records to the values of `columns`, in their order."""
     record = _Level()
     for column in columns:
         if column.name != RAW:
             record.add(column.key_path, column.type)
         if column.fallback:
             record.add(column.fallback.split("."), column.type)
-    # The record itself comes after all values in it.
-    order = [record.width if column.name == RAW else record.position(column.key_path) for column in columns]
-    mends = _Mends(
-        jsons=[i for i, column in enumerate(columns) if column.type == "jsonb"],
-        fallbacks=[(i, record.position(c.fallback.split("."))) for i, c in enumerate(columns) if c.fallback],
-        times=[i for i, column in enumerate(columns) if column.type == "timestamptz"],
-        zeros=[i for i, column in enumerate(columns) if column.zero_is_null],
-    )
-    return _row_builder(record.reader() if record.width else lambda _record: (), _permutation(order), mends)
+    makers = [_maker(column, record) for column in columns]
+    read_columns = record.reader() if record.width else lambda _records: []
 
-
-def _permutation(order: Sequence[int]) -> Callable[[Row], Row]:
-    if len(order) <= 1:  # itemgetter of one index gives no tuple
-        return lambda values: tuple(values[i] for i in order)
-    return itemgetter(*order)
-
-
-def _row_builder(
-    read_values: Callable[[msgspec.Raw], Row], put_in_order: Callable[[Row], Row], mends: _Mends
-) -> Callable[[msgspec.Raw], Row]:
-    jsons, fallbacks, times, zeros = mends
-
-    def read(record: msgspec.Raw) -> Row:
-        values = read_values(record)
-        row = list(put_in_order((*values, record)))
-        for position, second in fallbacks:
-            if row[position] is None:
-                row[position] = values[second]
-        for position in jsons:
-            row[position] = json_or_none(row[position])
-        for position in times:
-            if row[position] is not None:
-                row[position] *= US
-        for position in zeros:
-            if row[position] == 0:
-                row[position] = None
-        return tuple(row)
+    def read(records: Sequence[msgspec.Raw]) -> list[Row]:
+        if not records or not makers:
+            return [()] * len(records)
+        # The records themselves come after all values in them.
+        values = [*read_columns(records), records]
+        return list(zip(*[make(values) for make in makers]))
 
     return read
+
+
+def _maker(column: Column, record: _Level) -> Callable[[list[Values]], Values]:
+    """A function from all that was decoded to the values of one column."""
+    place = record.width if column.name == RAW else record.position(column.key_path)
+    second = record.position(column.fallback.split(".")) if column.fallback else place
+
+    def make(values: list[Values]) -> Values:
+        found = values[place]
+        if second != place:
+            found = [other if value is None else value for value, other in zip(found, values[second])]
+        if column.type == "jsonb":
+            return [None if raw is None or (json := bytes(raw)) == NULL else json for raw in found]
+        if column.type == "timestamptz":
+            found = [None if value is None else value * US for value in found]
+        if column.zero_is_null:
+            return [None if value == 0 else value for value in found]
+        return found
+
+    return make

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from requests.adapters import HTTPAdapter
 
+_LATE_S = 0.05
 _SURELY_OPEN_S = 1.0
 """A connection that idled longer may have been closed by the server meanwhile."""
 
@@ -108,7 +109,10 @@ class _TimedSocket(socket.socket):
     """Gives each read what is left of the exchange's deadline."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_thread.exchange.left_s())
+        left_s = _thread.exchange.left_s()
+        # Each change is a system call, so a read may last a little longer than what is left.
+        if not left_s <= (self.gettimeout() or 0.0) <= left_s + _LATE_S:
+            self.settimeout(left_s)
         count = super().recv_into(*args, **kwargs)
         _thread.exchange.heard = _thread.exchange.heard or count > 0
         return count

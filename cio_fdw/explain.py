@@ -52,8 +52,10 @@ def _requests(plan: Plan) -> Iterator[str]:
 
 
 def after(stats: Stats) -> list[Property]:
+    cached: list[Property] = [("API Answers From Cache", stats.cached, "")] if stats.caching or stats.cached else []
     return [
         ("API Requests Sent", stats.requests, ""),
+        *cached,
         ("API Retries", stats.retries, ""),
         ("API Rate Limited", stats.rate_limited, ""),
         ("API Throttled", stats.throttled_s, "s"),

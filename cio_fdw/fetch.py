@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
+from cio_fdw.cache import Asked, Keep, Responses
 from cio_fdw.errors import (
     BodyError,
     CioError,
@@ -76,7 +78,9 @@ class Fetcher:
         journal: Callable[[Sent], None] = lambda _sent: None,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
+        cache: Optional[Responses] = None,
     ) -> None:
+        self._cache = cache
         self._transport = transport
         self._throttle = throttle
         self._settings = settings
@@ -85,8 +89,15 @@ class Fetcher:
         self._clock = clock
         self._random = random
 
-    def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], T]) -> T:
-        """`decode` of the body of GET `target`.
+    def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], T], *, since_s: float = 0.0) -> T:
+        """`decode` of the body of GET `target`, of the cache or of the API. `since_s`: see `cache.Asked`."""
+        ask = partial(self._ask, stop, where, target, decode)
+        return self._cache.answer(Asked(where, target, since_s), stop, decode, ask) if self._cache else ask()
+
+    def _ask(
+        self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], T], keep: Optional[Keep] = None
+    ) -> T:
+        """`decode` of what the API answers; `keep` gets the body.
 
         Gives up after max_retries + 1 attempts, or when the next attempt would begin later than three
         timeouts (at least MIN_BUDGET_S) after the first. Waiting for the first turn does not count.
@@ -95,7 +106,7 @@ class Fetcher:
         _load_modules(stop)
         from tenacity import Retrying, retry_if_exception  # noqa: PLC0415 - 40 ms: not at backend start
 
-        plan = _RetryPlan(self._settings, self._clock, self._random)
+        plan = _RetryPlan(self._settings, self._clock, self._random, keep)
 
         def attempt() -> T:
             plan.attempt += 1
@@ -153,6 +164,8 @@ class Fetcher:
             raise error
         decoded = decode(answer.body)
         plan.note.rows = len(decoded.records) if isinstance(decoded, Page) else None
+        if plan.keep and answer.status == 200:
+            plan.keep(answer.body, plan.note.left_s)
         return decoded
 
     @contextmanager
@@ -173,9 +186,12 @@ class Fetcher:
 
 
 class _RetryPlan:
-    """When to try again, and when no more: what tenacity's wait and stop look at."""
+    """When to try again, and when no more: what tenacity's wait and stop look at. `keep` gets what was good."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], random: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], random: Callable[[], float], keep: Optional[Keep]
+    ) -> None:
+        self.keep = keep
         self.attempt = 0
         self.note = Note()
         self.attempts = settings.max_retries + 1

@@ -33,6 +33,10 @@ JOIN_S = 1.0
 """Longest total wait of `Lanes.stop` for its threads. Tripped workers end within milliseconds."""
 
 
+_SIGNALS = signal.valid_signals()
+"""Kept: making the set takes longer than starting a thread."""
+
+
 class Stopped(BaseException):
     """Raised inside a worker when its scan is over. Not an Exception, so that nothing retries it."""
 
@@ -177,7 +181,7 @@ class Lanes(Generic[T]):
         # PostgreSQL's handlers set latches of the backend and must run on its main thread. A thread
         # inherits the mask of its creator, so everything is blocked around the start.
         thread = threading.Thread(target=self._work, name="cio-lane", daemon=True)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             thread.start()
         except RuntimeError:

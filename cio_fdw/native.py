@@ -1,13 +1,14 @@
 """The native door: what the C host (host/) calls.
 
-    start(host)                                   once per backend; host has wait and notice
+    start(host)                                   once per backend; host has wait, notice, warning, caching
     validate(scope, options, privileged)          CREATE and ALTER of servers, mappings, tables
     import_schema(server, schema, mode, tables, options) -> tuple of commands
     estimate(table, quals, wanted, total, kept)   -> Estimate, for the planner
     explain(table, quals, limit, requests)        -> list of (label, value, unit), nothing is sent
-    open_scan(table, mapping, wanted)             -> Scan
-    open_sample(table, mapping, wanted)           -> Sample, for ANALYZE
+    open_scan(table, mapping, wanted, statement)  -> Scan; `statement` tells running statements apart
+    open_sample(table, mapping, wanted, statement) -> Sample, for ANALYZE
     describe(error)                               -> (sqlstate, message, detail, hint, detail for the log)
+    cache_clear(server options)                   -> number of answers that were kept
     stop_all()                                    the backend exits
 
 `table` is (relname, server, server options, table options, column names, column types); `quals` are
@@ -19,13 +20,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from cio_fdw import __version__, ddl, seeing, state
 from cio_fdw import explain as explaining
 from cio_fdw import options as option_table
+from cio_fdw.cache import Responses, Statement, clear
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.decoder import Row
 from cio_fdw.endpoint import Endpoint
@@ -45,8 +49,8 @@ from cio_fdw.throttle import throttle_for
 from cio_fdw.transport import Transport
 
 __all__ = [
-    "UNKNOWN", "Interrupted", "Scan", "describe", "estimate", "explain", "import_schema", "open_sample", "open_scan",
-    "start", "stop_all", "validate",
+    "UNKNOWN", "Interrupted", "Scan", "cache_clear", "describe", "estimate", "explain", "import_schema",
+    "open_sample", "open_scan", "start", "stop_all", "validate",
 ]  # fmt: skip
 
 REQUEST_COST = 100.0
@@ -65,7 +69,25 @@ _SQL_TYPES = {
     "text[]": "text[]",
 }
 
-_host: Optional[Host] = None
+PARENT_LISTS = {
+    endpoint.parent.endpoint: ENDPOINTS[endpoint.parent.endpoint].path
+    for endpoint in ENDPOINTS.values()
+    if endpoint.parent
+}
+"""Path of each list that names the parents of children."""
+
+
+class NativeHost(Host, Protocol):
+    """What the C host lends."""
+
+    def warning(self, text: str) -> None:
+        """Warns the client."""
+
+    def caching(self) -> bool:
+        """Whether this session uses answers that are kept (the setting cio_fdw.cache)."""
+
+
+_host: Optional[NativeHost] = None
 _transports: dict[tuple[str, str], Transport] = {}
 
 
@@ -112,10 +134,11 @@ class Table(NamedTuple):
             )
 
     def settings(self, mapping: Optional[Mapping[str, str]] = None) -> Settings:
-        return option_table.resolve(self.server_options, self.table_options, mapping)
+        settings = option_table.resolve(self.server_options, self.table_options, mapping)
+        return settings if settings.cache_ttl_s and _caching() else replace(settings, cache_ttl_s=0)
 
 
-def start(host: Host) -> None:
+def start(host: NativeHost) -> None:
     global _host  # noqa: PLW0603 - one backend, one host
     _host = host
     state.start(str(Path.cwd()))
@@ -187,11 +210,14 @@ def _plan(
     known: Known = Known(),  # noqa: B008 - frozen
     limit: Optional[int] = None,
 ) -> Plan:
+    settings, now_s = table.settings(), int(time.time())
+    # In steps, so that the same statement is the same requests for a while.
+    now_s -= now_s % max(settings.cache_ttl_s, 1)
     return plan(
         table.endpoint(),
         [condition(*qual) for qual in quals],
-        table.settings(),
-        now_s=int(time.time()),
+        settings,
+        now_s=now_s,
         endpoints=ENDPOINTS,
         known=known,
         limit=limit,
@@ -199,21 +225,35 @@ def _plan(
 
 
 def open_scan(
-    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
+    table: tuple[Any, ...],
+    mapping: Optional[Mapping[str, str]],
+    wanted: Sequence[str],
+    statement: Optional[int] = None,
+    host: Optional[Host] = None,
 ) -> Union[Scan, seeing.OwnScan]:
-    """`host`: of another door, which may share the backend with this one."""
+    """`statement`: tells statements apart for the cache; None: nothing is cached. `host`: of another door, which may
+    share the backend with this one."""
     described = Table(*table)
-    return _own_scan(described, mapping, wanted, host) or Scan(described, _tools(described, mapping, wanted, host))
+    if own := _own_scan(described, mapping, wanted, host):
+        return own
+    settings, stats = _mapped(described, mapping), Stats()
+    if statement is None:
+        settings = replace(settings, cache_ttl_s=0)
+    memory = Statement() if statement is None else Statement.of(statement)
+    cache = Responses(settings, stats, memory, PARENT_LISTS)
+    return Scan(described, _tools(settings, stats, wanted, cache, host), cache)
 
 
 def open_sample(
-    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str]
+    table: tuple[Any, ...], mapping: Optional[Mapping[str, str]], wanted: Sequence[str], _statement: int
 ) -> Union[Sample, seeing.OwnScan]:
     described = Table(*table)
     if own := _own_scan(described, mapping, wanted):
         return own
-    endpoint, tools = described.endpoint(), _tools(described, mapping, wanted)
-    return Sample(Ask(endpoint, (), described.settings(), int(time.time()), ENDPOINTS), tools)
+    # Statistics are of the API's present answers.
+    settings = replace(_mapped(described, mapping), cache_ttl_s=0)
+    ask = Ask(described.endpoint(), (), settings, int(time.time()), ENDPOINTS)
+    return Sample(ask, _tools(settings, Stats(), wanted))
 
 
 def _own_scan(
@@ -223,10 +263,15 @@ def _own_scan(
     return seeing.OwnScan(own, _mapped(table, mapping), wanted, host or _started()) if own else None
 
 
-def _started() -> Host:
+def _started() -> NativeHost:
     if _host is None:
         raise RuntimeError("the door was not started")
     return _host
+
+
+def _caching() -> bool:
+    """Whether the session uses answers that are kept. Without the native host there is no such setting, and no use."""
+    return _host is not None and _host.caching()
 
 
 def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
@@ -240,37 +285,65 @@ def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
 
 
 def _tools(
-    table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
+    settings: Settings,
+    stats: Stats,
+    wanted: Sequence[str],
+    cache: Optional[Responses] = None,
+    host: Optional[Host] = None,
 ) -> Tools:
-    settings = _mapped(table, mapping)
     if settings.key is None:
         raise RuntimeError("settings with a mapping have a key")
     transport = _transports.setdefault(
         (settings.base_url, settings.key.fingerprint()),
         Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
     )
-    stats = Stats()
     journal = Journal(state_directory(settings.state_dir))
-    fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add)
+    fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add, cache=cache)
     return Tools(host or _started(), fetcher, stats, wanted, settings.max_concurrency)
 
 
 class Scan:
     """One scan node of a statement; `start` runs it, again for each rescan."""
 
-    def __init__(self, table: Table, tools: Tools) -> None:
+    def __init__(self, table: Table, tools: Tools, cache: Responses) -> None:
         self._table = table
         self._tools = tools
+        self._cache = cache
         self._plan: Optional[Plan] = None
 
     def start(self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None) -> Iterator[list[Row]]:
         """Batches of row tuples; `close` of the iterator ends threads and sockets."""
         self._plan = _plan(self._table, quals, limit=limit)
-        return scan(self._plan, self._tools)
+        return self._watched(scan(self._plan, self._tools))
+
+    def _watched(self, batches: Generator[list[Row], None, None]) -> Iterator[list[Row]]:
+        """The same batches; when the cache is not to be used, a warning says so."""
+        with closing(batches):
+            for batch in batches:
+                self._complain()
+                yield batch
+        self._complain()
+
+    def _complain(self) -> None:
+        if complaint := self._cache.complaint:
+            _started().warning(f"cio_fdw: {complaint}")
+
+    def close(self) -> None:
+        """The statement is over. After an error, tracebacks may keep this object a little longer."""
+        self._cache.forget_statement()
 
     def explain(self, requests: float, analyze: bool) -> list[explaining.Property]:
         planned = explaining.before(self._plan, requests) if self._plan else []
         return [*planned, *explaining.after(self._tools.stats)] if analyze else planned
+
+
+def cache_clear(server_options: Mapping[str, str]) -> int:
+    """Removes what is kept in the state directory of a server, of every key."""
+
+    def sleep(seconds: float) -> None:
+        _started().wait(seconds)
+
+    return clear(state_directory(option_table.resolve(server_options).state_dir), time.time(), sleep)
 
 
 def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[str], Optional[str]]:

@@ -183,6 +183,15 @@ OPTIONS: tuple[Option, ...] = (
         _fallback,
     ),
     Option(
+        "cache_ttl", (SERVER, TABLE), "integer", "0",
+        "How old an answer of the API may be that is used again, by any backend; 0: none is.", _number(0, 86_400),
+        unit="s",
+    ),
+    Option(
+        "cache_max_mb", (SERVER,), "integer", "256",
+        "Most room on the disk for the answers of one key; the oldest make room.", _number(1, 100_000), unit="MB",
+    ),
+    Option(
         "app_api_key", (MAPPING,), "text", None, "The App API key.", _key, secret=True,
     ),
     Option(
@@ -225,6 +234,8 @@ class Settings:
     trust_metric_filter: bool = False
     state_dir: Optional[str] = None
     all_keys: bool = False
+    cache_ttl_s: int = 0
+    cache_max_bytes: int = 2**28
     throttle_url: Optional[str] = None
     throttle_fallback: str = "error"
     throttle_password: Optional[Secret] = None
@@ -291,6 +302,8 @@ def resolve(
         trust_metric_filter=merged["trust_metric_filter"] == "true",
         state_dir=merged.get("state_dir"),
         all_keys=merged["all_keys"] == "true",
+        cache_ttl_s=int(merged["cache_ttl"]),
+        cache_max_bytes=int(merged["cache_max_mb"]) * 2**20,
         throttle_url=merged.get("throttle_url"),
         throttle_fallback=merged["throttle_fallback"],
         throttle_password=Secret(mapping["throttle_password"]) if mapping and "throttle_password" in mapping else None,

@@ -7,6 +7,7 @@ Ends of paging come in three forms (OBSERVED.md): "", absent, null. Empty lists 
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from cio_fdw.errors import BodyError, PagingError
 
 _NULL = msgspec.Raw(b"null")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_PIECE_BYTES = 4096
 _HEX = rb"[0-9a-fA-F]{2}"
 _ESCAPE = re.compile(
     rb"\\(?:(u0000)|(u[dD][89abAB]" + _HEX + rb"\\u[dD][c-fC-F]" + _HEX + rb")|(u[dD][89a-fA-F]" + _HEX + rb")|.)",
@@ -33,6 +35,8 @@ class Page:
     records: list[msgspec.Raw]
     next: Optional[str]
     dropped_nuls: int = 0
+    came_s: float = 0.0
+    """Unix seconds of the answer when it may be used again (`cache`); 0 for one that is used once."""
 
 
 def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
@@ -42,9 +46,8 @@ def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
     """
     next_key = endpoint.paging.next_key if endpoint.paging and not row_key else ""
     try:
-        if not body.isascii():
-            # Decoders look into wanted strings only. A garbled body is noticed here, where it is tried again.
-            body.decode()
+        # Decoders look into wanted strings only. A garbled body is noticed here, where it is tried again.
+        _check_utf8(body)
         body, dropped_nuls = clean(body)
         envelope = _decoder(row_key or endpoint.rows_key, next_key, not row_key)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -69,12 +72,25 @@ def _decoder(rows_key: str, next_key: str, is_list: bool) -> Callable[[bytes], A
     return msgspec.json.Decoder(envelope).decode
 
 
+def _check_utf8(body: bytes) -> None:
+    """Raises UnicodeDecodeError. In pieces: most are ASCII alone, which costs next to nothing."""
+    whole, start = memoryview(body), 0
+    while start < len(body):
+        end = start + _PIECE_BYTES
+        try:
+            _text, used = codecs.utf_8_decode(whole[start:end], "strict", end >= len(body))
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError("utf-8", body, start + error.start, start + error.end, error.reason) from None
+        start += used
+
+
 def clean(body: bytes) -> tuple[bytes, int]:
     """The body without what PostgreSQL cannot hold, and the number of NUL characters dropped.
 
     Escaped NULs go; a surrogate without its other half becomes U+FFFD.
     """
-    if not _SUSPECT.search(body):
+    # A single byte is looked for ten times as fast as the pattern.
+    if b"\\" not in body or not _SUSPECT.search(body):
         return body, 0
     nuls = 0
 

@@ -192,7 +192,8 @@ def _plan_lists(ask: Ask) -> Plan:
     """One chain per combination of pushed filter values and window."""
     endpoint, windows = ask.endpoint, Windows((), None, 0)
     if endpoint.window:
-        windows = _windows(ask, wanted_ranges(ask.conditions, endpoint.window.column))
+        step_s = max(ask.settings.cache_ttl_s, 1)
+        windows = _windows(ask, wanted_ranges(ask.conditions, endpoint.window.column, step_s))
         if not windows.frozen and not windows.tail:
             return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(ask, windows))
     pushed = _pushed_filters(ask, windows)

@@ -61,15 +61,26 @@ def covering_range(quals: Sequence[Qual], column: str) -> Range:
     )
 
 
-def wanted_ranges(conditions: Sequence[Condition], column: str) -> tuple[Range, ...]:
-    """Disjoint ranges, oldest first, that hold every row which meets the conditions; () when none can."""
+def wanted_ranges(conditions: Sequence[Condition], column: str, step_s: int = 1) -> tuple[Range, ...]:
+    """Disjoint ranges, oldest first, that hold every row which meets the conditions; () when none can.
+
+    Their bounds are multiples of `step_s`, so that bounds which move with now() stay the same for a while.
+    """
     first = covering_range([one for one in conditions if isinstance(one, Qual)], column)
     ranges = [] if first.empty else [first]
     for one in conditions:
         if isinstance(one, AnyOf):
             union = _union([range_ for branch in one.branches for range_ in wanted_ranges(branch, column)])
             ranges = [both for a in ranges for b in union for both in _both(a, b)]
-    return tuple(_few(ranges))
+    return tuple(_few([_outward(range_, step_s) for range_ in ranges]))
+
+
+def _outward(range_: Range, step_s: int) -> Range:
+    low_s, high_s = range_.low_s, range_.high_s
+    return Range(
+        low_s // step_s * step_s if isinstance(low_s, int) else low_s,
+        -(-high_s // step_s) * step_s if isinstance(high_s, int) else high_s,
+    )
 
 
 def _both(one: Range, other: Range) -> list[Range]:

@@ -51,6 +51,9 @@ class Sample:
         else:
             yield from self._list()
 
+    def close(self) -> None:
+        """Nothing is kept after a run."""
+
     def total_rows(self) -> float:
         """Rows of the whole table, as far as the rows read so far tell."""
         return self._total

@@ -229,4 +229,5 @@ def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:
         Where(walk.endpoint.name, walk.request.path),
         walk.request.target,
         partial(parse, walk.endpoint, row_key=walk.chain.row_key),
+        since_s=walk.since_s,
     )

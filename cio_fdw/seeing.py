@@ -59,6 +59,9 @@ class OwnScan:
             self._read += len(outcome.result)
             yield outcome.result
 
+    def close(self) -> None:
+        """Nothing is kept between runs."""
+
     def total_rows(self) -> float:
         """Rows read: all there are. For ANALYZE."""
         return float(self._read)

@@ -100,17 +100,29 @@ class StateFile:
 
     def take_slot(self, slots: int) -> Optional[int]:
         """A slot of 0 … slots - 1 that was free and is held now; within `locked`."""
-        for slot in range(slots):
-            if slot not in self._held and self._try_bytes(slot):
-                self._held.add(slot)
-                return slot
-        return None
+        return next((slot for slot in range(slots) if self.take(slot)), None)
+
+    def take(self, slot: int) -> bool:
+        """Whether this slot was free and is held now; within `locked`."""
+        if slot in self._held or not self._try_bytes(slot):
+            return False
+        self._held.add(slot)
+        return True
 
     def slots_taken(self, slots: int) -> int:
         """How many of the slots 0 … slots - 1 are held, by any process; within `locked`."""
-        if not self._held and self._are_free(0, slots):
+        held = sorted(slot for slot in self._held if slot < slots)
+        edges = [-1, *held, slots]
+        return len(held) + sum(self._taken_by_others(low + 1, high) for low, high in zip(edges, edges[1:]))
+
+    def _taken_by_others(self, first: int, end: int) -> int:
+        """How many of first … end - 1, none of which is held here. A free range costs one look, however long."""
+        if first >= end or self._are_free(first, end - first):
             return 0
-        return sum(slot in self._held or not self._are_free(slot, 1) for slot in range(slots))
+        if end - first == 1:
+            return 1
+        middle = (first + end) // 2
+        return self._taken_by_others(first, middle) + self._taken_by_others(middle, end)
 
     def free_slot(self, slot: int) -> None:
         """Gives back a slot. Neither waits for others nor fails."""

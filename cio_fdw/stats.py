@@ -23,6 +23,10 @@ class Stats:
         """Bodies, after decompression."""
         self.pages = 0
         self.rows = 0
+        self.cached = 0
+        """Answers that were there already: nothing was sent for them."""
+        self.caching = False
+        """Whether answers are kept for other statements."""
 
     def add(
         self,
@@ -35,6 +39,7 @@ class Stats:
         bytes: int = 0,  # noqa: A002 - the counter's name
         pages: int = 0,
         rows: int = 0,
+        cached: int = 0,
     ) -> None:
         """Adds to the named counters."""
         with self._lock:
@@ -46,3 +51,4 @@ class Stats:
             self.bytes += bytes
             self.pages += pages
             self.rows += rows
+            self.cached += cached

@@ -133,15 +133,14 @@ class Transport:
             return Answer(response.status_code, response.headers, body)
 
     def _take_adapter(self) -> HTTPAdapter:
-        while True:
-            with self._lock:
-                if not self._idle:
-                    break
-                since_s, adapter = self._idle.pop()
-            if time.monotonic() - since_s <= MAX_IDLE_S:
-                return adapter
+        now_s = time.monotonic()
+        with self._lock:
+            stale = [adapter for since_s, adapter in self._idle if now_s - since_s > MAX_IDLE_S]
+            self._idle = [entry for entry in self._idle if now_s - entry[0] <= MAX_IDLE_S]
+            kept = self._idle.pop()[1] if self._idle else None
+        for adapter in stale:
             adapter.close()
-        return self._new_adapter()
+        return kept or self._new_adapter()
 
     def _new_adapter(self) -> HTTPAdapter:
         with self._lock:

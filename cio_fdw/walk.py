@@ -45,12 +45,15 @@ class Walk:
         self.endpoint = endpoint
         self.request = chain.first
         self.not_before_s = 0.0
+        self.since_s = 0.0
+        """When the first page of `request`'s walk came, if it may come from the cache again."""
         self.page_number = 1
         self._open = chain.tail
         self._empty_pages = 0
         self._cursors: set[str] = set()
-        self._repeats = chain.tail or endpoint.may_shift or bool(self.already)
+        self._repeats = chain.tail or endpoint.may_shift
         self._seen: set[Any] = set(self.already)
+        self._awaited: set[Any] = set(self.already)
 
     def constants(self, page: Page) -> dict[str, Any]:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
@@ -65,7 +68,7 @@ class Walk:
         if page.next is None or self.endpoint.paging is None or self.chain.one_page:
             return False
         if self._open:
-            self._freeze(now_s)
+            self._freeze(int(page.came_s) or now_s)
             return True
         if page.next in self._cursors:
             raise PagingError(
@@ -81,6 +84,7 @@ class Walk:
                 hint="The API's paging does not end; ask for less at once, or try again later.",
             )
         self._cursors.add(page.next)
+        self.since_s = self.since_s or page.came_s
         self.request = self.request.with_param(self.endpoint.paging.param, page.next)
         self.page_number += 1
         return True
@@ -105,10 +109,11 @@ class Walk:
     @property
     def may_repeat(self) -> bool:
         """Whether records may come twice: of a tail asked for again, a list that shifts, a range that was cut."""
-        return self._repeats
+        return self._repeats or bool(self._awaited)
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
         """For each record's key whether it has not come in this walk before. One with a null tells nothing apart."""
+        self._awaited.difference_update(keys)
         fresh = []
         for key in keys:
             fresh.append(None in key or key not in self._seen)
@@ -124,16 +129,20 @@ def split_walk(walk: Walk, page: Page, width: int) -> list[Walk]:
     window, range_s = walk.endpoint.window, walk.chain.range_s
     if walk.page_number > 1 or window is None or range_s is None or page.next is None:
         return []
+    created_s = [created // US for (created,) in _all_there(walk, page, (window.column,))]
+    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
+    keys = _all_there(walk, page, walk.endpoint.key) if parts else []
+    came = {**walk.already, **dict(zip(keys, created_s))}
+    return [_part_of(walk, window, part, came) for part in parts] if keys else []
+
+
+def _all_there(walk: Walk, page: Page, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """These columns of every record; none when one of them is missing or unusable somewhere."""
     try:
-        rows = RowReader(walk.endpoint, (window.column, *walk.endpoint.key)).read(page.records)
+        rows = RowReader(walk.endpoint, columns).read(page.records)
     except RecordError:  # a column that the statement may not want: whoever reads it will say so
         return []
-    if any(value is None for row in rows for value in row):
-        return []
-    created_s = [row[0] // US for row in rows]
-    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
-    came = {**walk.already, **{tuple(row[1:]): row[0] // US for row in rows}}
-    return [_part_of(walk, window, part, came) for part in parts]
+    return [] if any(None in row for row in rows) else rows
 
 
 def _part_of(walk: Walk, window: Window, part: Part, came: Mapping[tuple[Any, ...], int]) -> Walk:

@@ -13,6 +13,7 @@ void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(cio_fdw_handler);
 PG_FUNCTION_INFO_V1(cio_fdw_validator);
+PG_FUNCTION_INFO_V1(cio_fdw_cache_clear);
 
 /* _PG_init defines the settings. It starts no Python: many backends never need it. */
 void
@@ -25,6 +26,12 @@ _PG_init(void)
 							   &host_python_guc,
 							   CIO_PYTHON_EXE,
 							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("cio_fdw.cache",
+							 "Whether this session uses answers of the API that are kept (option cache_ttl).",
+							 NULL,
+							 &host_cache_guc,
+							 true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("cio_fdw");
 #else
@@ -50,6 +57,18 @@ cio_fdw_handler(PG_FUNCTION_ARGS)
 	routine->AnalyzeForeignTable = host_analyze;
 	routine->ImportForeignSchema = host_import_schema;
 	PG_RETURN_POINTER(routine);
+}
+
+/* cio_fdw_cache_clear removes the kept answers of the server that is named; returns how many. */
+Datum
+cio_fdw_cache_clear(PG_FUNCTION_ARGS)
+{
+	ForeignServer *server = GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false);
+	PyObject   *count;
+
+	host_start_python();
+	count = host_call("cache_clear", Py_BuildValue("(N)", host_python_options(host_utf8_options(server->options))));
+	PG_RETURN_INT64(PyLong_AsLongLong(host_keep(count)));
 }
 
 /* cio_fdw_validator checks the options of one CREATE or ALTER. */

@@ -146,6 +146,7 @@ typedef struct HostReader
 	HostTable  *table;
 	int			ncolumns;
 	int		   *columns;		/* attno - 1 of each item of a row tuple */
+	void	   *statement;		/* the memory context that its readers share: tells running statements apart */
 	PyObject   *source;			/* what open_scan or open_sample returned, NULL before */
 	PyObject   *batches;		/* iterator over lists of row tuples */
 	PyObject   *batch;			/* the list being read */
@@ -157,6 +158,7 @@ typedef struct HostReader
 
 /* python.c */
 extern char *host_python_guc;
+extern bool host_cache_guc;
 extern PyObject *host_interrupted;
 extern PyObject *host_unknown;
 extern bool host_exiting;

@@ -17,6 +17,7 @@
 #include "utils/elog.h"
 
 char	   *host_python_guc = NULL;
+bool		host_cache_guc = true;
 PyObject   *host_interrupted = NULL;
 PyObject   *host_unknown = NULL;
 bool		host_exiting = false;

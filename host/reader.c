@@ -53,6 +53,7 @@ host_release_reader(void *arg)
 		return;
 	PyErr_Fetch(&type, &value, &traceback);
 	host_stop_reading(reader);
+	quietly(reader->source, "close");
 	Py_CLEAR(reader->source);
 	host_forget_pending();
 	PyErr_Restore(type, value, traceback);
@@ -66,6 +67,7 @@ host_make_reader(HostTable *table, List *columns)
 	ListCell   *cell;
 
 	reader->table = table;
+	reader->statement = CurrentMemoryContext;
 	reader->columns = palloc(sizeof(int) * Max(list_length(columns), 1));
 	foreach(cell, columns)
 		reader->columns[reader->ncolumns++] = lfirst_int(cell) - 1;
@@ -95,9 +97,10 @@ host_open_reader(HostReader *reader, const char *function, Oid user)
 	for (int i = 0; i < reader->ncolumns; i++)
 		names[i] = reader->table->names[reader->columns[i]];
 	reader->source = host_call(function,
-							   Py_BuildValue("(NNN)", host_python_table(reader->table),
+							   Py_BuildValue("(NNNN)", host_python_table(reader->table),
 											 found ? host_python_options(mapping) : Py_NewRef(Py_None),
-											 host_python_strings(names, reader->ncolumns)));
+											 host_python_strings(names, reader->ncolumns),
+											 PyLong_FromVoidPtr(reader->statement)));
 }
 
 /* host_next_row returns the next row tuple, borrowed from the batch, or NULL at the end. */

@@ -1,7 +1,8 @@
 /*
  * wait.c
- *    The functions that Python calls: wait and notice. Both may meet a
- *    PostgreSQL error, which must not jump over the Python frames below.
+ *    The functions that Python calls: wait, notice, warning and caching. The
+ *    first three may meet a PostgreSQL error, which must not jump over the
+ *    Python frames below.
  */
 #include "host.h"
 
@@ -191,8 +192,27 @@ host_notice(PyObject *self, PyObject *args)
 	return emit(NOTICE, args);
 }
 
+/* warning(text) sends a WARNING to the client. */
+static PyObject *
+host_warning(PyObject *self, PyObject *args)
+{
+	(void) self;
+	return emit(WARNING, args);
+}
+
+/* caching() returns the setting cio_fdw.cache. */
+static PyObject *
+host_caching(PyObject *self, PyObject *args)
+{
+	(void) self;
+	(void) args;
+	return PyBool_FromLong(host_cache_guc);
+}
+
 PyMethodDef host_methods[] = {
 	{"wait", host_wait, METH_VARARGS, "wait(seconds, fd=-1) -> whether fd is readable"},
 	{"notice", host_notice, METH_VARARGS, "notice(text): a NOTICE to the client"},
+	{"warning", host_warning, METH_VARARGS, "warning(text): a WARNING to the client"},
+	{"caching", host_caching, METH_NOARGS, "caching() -> whether kept answers may be used"},
 	{NULL, NULL, 0, NULL}
 };

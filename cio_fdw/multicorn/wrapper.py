@@ -139,7 +139,7 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
                 "without a key, ALTER USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (ADD app_api_key '…');",
             )
         if shape not in self._scans:
-            self._scans[shape] = native.open_scan(self._table, mapping, self._wanted, session)
+            self._scans[shape] = native.open_scan(self._table, mapping, self._wanted, host=session)
         convert = converter(self._columns, session.encoding)
         batches: Any = self._scans[shape].start(self._conditions(quals))
         with closing(batches):

@@ -23,6 +23,8 @@ begin
         return 'paused';
     end if;
     perform set_config('application_name', left(format('cio: %s %s/%s', m.target, r.units_done, r.units_total), 63), true);
+    -- What is kept here must be what the API says now; this setting is of cio_fdw, and means nothing to others.
+    perform set_config('cio_fdw.cache', 'off', true);
     if m.mode = 'cursor' and not pg_try_advisory_xact_lock(cio._lock_class(), m.mirror_id) then
         return 'skipped';
     end if;

@@ -35,6 +35,8 @@ begin
     if populated then
         execute format('select count(*) from %s', mv) into rows_before;
     end if;
+    -- For the rest of the transaction: what is kept here must be what the API says now (a setting of cio_fdw).
+    perform set_config('cio_fdw.cache', 'off', true);
     execute format('refresh materialized view %s %s',
         case when coalesce(refresh_matview.concurrently, cio._can_be_concurrent(mv)) then 'concurrently' else '' end, mv);
     execute format('select count(*) from %s', mv) into rows_after;

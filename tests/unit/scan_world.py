@@ -38,7 +38,9 @@ class FakeFetcher:
         self.in_flight = 0
         self._lock = threading.Lock()
 
-    def fetch(self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], Any]) -> Any:
+    def fetch(
+        self, stop: Stop, where: Where, target: str, decode: Callable[[bytes], Any], *, since_s: float = 0.0
+    ) -> Any:
         assert in_a_worker()
         url = urlsplit(target)
         assert where.path == url.path

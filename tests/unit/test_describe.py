@@ -126,7 +126,7 @@ def test_import_takes_no_options() -> None:
 
 
 def test_a_user_without_a_mapping() -> None:
-    error = raised(native.open_scan, table(), None, ("id",))
+    error = raised(native.open_scan, table(), None, ("id",), 1)
     assert isinstance(error, MissingKeyError)
     assert error.message == 'no user mapping for the current user on server "srv"'
     assert error.hint == "CREATE USER MAPPING FOR CURRENT_USER SERVER \"srv\" OPTIONS (app_api_key '...');"

@@ -15,6 +15,7 @@ LAYERS = (
     ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
+    ("cache",),
     ("fetch", "walk", "seeing"),
     ("scan",),
     ("sample",),

@@ -36,6 +36,8 @@ VALUES: dict[str, tuple[list[str], list[str], str]] = {
     "timeout": (["0.1", "60", "3600", "1.25"], ["0", "0.09", "3601", "1e3", "inf", "nan", ".5", "1."],
                 "must be a number from 0.1 to 3600"),
     "max_retries": (["0", "100"], ["101", "-1", "+1"], "must be a whole number from 0 to 100"),
+    "cache_ttl": (["0", "300", "86400"], ["", "-1", "86401", "5m"], "must be a whole number from 0 to 86400"),
+    "cache_max_mb": (["1", "256"], ["0", "100001", "1GB"], "must be a whole number from 1 to 100000"),
     "trust_metric_filter": (["true", "false"], ["", "on", "1", "True"], "must be 'true' or 'false'"),
     "app_api_key": (["k", "!~", "x" * 512], ["", "a b", "a\nb", "x" * 513, "k\u00e9y"],
                     "must be 1 to 512 visible ASCII characters"),
@@ -139,7 +141,7 @@ def test_a_near_miss_is_named_and_the_valid_options_are_listed() -> None:
 def test_a_wild_guess_gets_the_list_only() -> None:
     with pytest.raises(OptionNameError) as caught:
         validate(TABLE, {"qqq": "5"})
-    assert caught.value.hint == "Valid options of a foreign table: endpoint, page_size, all_keys."
+    assert caught.value.hint == "Valid options of a foreign table: cache_ttl, endpoint, page_size, all_keys."
 
 
 def test_the_wrapper_has_no_options() -> None:

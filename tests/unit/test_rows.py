@@ -59,7 +59,7 @@ def slow(endpoint: Endpoint, wanted: tuple[str, ...], record: Any) -> tuple[Any,
 def fast(endpoint: Endpoint, wanted: tuple[str, ...], record: Any) -> tuple[Any, ...]:
     """Raises one of MISFITS when this record does not take the fast way."""
     columns = [endpoint.column(name) for name in wanted]
-    return fast_reader([column for column in columns if column])(raw(record))
+    return fast_reader(tuple(column for column in columns if column))([raw(record)])[0]
 
 
 # Records like the API's, and records with anything anywhere.
@@ -146,7 +146,7 @@ def test_a_message_without_inner_objects_takes_the_fast_way() -> None:
     assert fast(messages, wanted, {"id": "a"}) == ("a", None, None, None, None, None)
 
 
-@pytest.mark.parametrize("other", [{"id": "7"}, {"id": 7.0}, {"id": 2**63}, {"owner": None}, {"owner": "ana"}])
+@pytest.mark.parametrize("other", [{"id": "7"}, {"id": 7.0}, {"id": 2**63}, {"owner": []}, {"owner": "ana"}])
 def test_a_record_of_another_shape_leaves_the_fast_way(other: dict[str, Any]) -> None:
     with pytest.raises(MISFITS):
         fast(ZOO, ("id", "owner_id"), other)

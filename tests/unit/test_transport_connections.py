@@ -130,6 +130,29 @@ def test_old_idle_connections_are_closed(kit: Kit, monkeypatch: pytest.MonkeyPat
     assert server.connections == 2
 
 
+def test_one_in_use_keeps_no_other_from_growing_old(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wide scan leaves several connections. Narrow ones after it use the latest; the others must not stay open."""
+    monkeypatch.setattr(transport_module, "MAX_IDLE_S", 0.5)
+    server = kit.answering(OK)
+    transport = kit.to(server)
+    together = threading.Barrier(3)
+
+    def wait_for_all() -> None:
+        together.wait(2)
+
+    threads = [threading.Thread(target=get, args=(transport,), kwargs={"take_turn": wait_for_all}) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(3)
+    assert len(transport._idle) == 3
+    for _ in range(8):
+        time.sleep(0.1)
+        get(transport)
+    assert len(transport._idle) == 1
+    assert server.connections == 3
+
+
 def test_no_descriptor_is_left(kit: Kit) -> None:
     def handler(conn: socket.socket, number: int) -> None:
         while server.request(conn):
