@@ -17,11 +17,12 @@ STATEMENTS = {
     "a moving range": WEEK,
     "a range that ends now":
         "select count(*) from customerio.messages where created between now() - interval '9 days' and now()",
-    "everything, page by page": "select count(*), max(created) from customerio.messages",
+    "five months, page by page":
+        "select count(*), max(created) from customerio.messages where created > now() - interval '170 days'",
     "children of all parents": "select id, campaign_id from customerio.campaign_actions order by 1, 2",
     "members, page by page": "select segment_id, count(*) from customerio.segment_membership group by 1 order by 1",
     "one row": "select name from customerio.campaigns where id = 1",
-    "a limit": "select id from customerio.messages limit 7",
+    "a limit": "select count(*) from (select from customerio.messages limit 7) few",
     "days":
         "select created::date, count(*) from customerio.messages where created::date >= current_date - 7 "
         "group by 1 order by 1",
