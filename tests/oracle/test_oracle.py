@@ -28,7 +28,7 @@ LEAST = {"join": 0.15, "parameters": 0.15, "prepared": 0.2, "cursor": 0.01, "cut
 """Shares of the statements that must hold such things, or the generator is broken."""
 LEAST_WITH_ROWS, MOST_ERRORS, MOST_ONE_SIDED = 0.35, 0.06, 0.01
 ENOUGH = 2000
-"""Statements after which shares are steady; hypothesis varies what it drew before, so few statements resemble each other."""
+"""Statements after which shares are steady: few are too much alike, as hypothesis varies what it drew before."""
 
 
 def test_statements(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
