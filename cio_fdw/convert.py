@@ -2,6 +2,7 @@
 
     bigint: 7, "7", 7.0 -> 7          timestamptz: 1767225600, "1767225600" -> 1767225600000000 (microseconds)
     text: "a", 7, True -> "a", "7", "true"          jsonb: anything -> its JSON bytes
+    text[]: ["a", 7] -> ["a", "7"]    "a" -> ["a"]
 
 Numbers sent as text and text sent as numbers are taken (NOTES.md, field traps); what cannot be meant
 raises MisfitError with a short reason that holds no value.
@@ -89,6 +90,9 @@ def to_text(value: Any) -> Optional[str]:
 
 
 def to_text_array(value: Any) -> Optional[list[Optional[str]]]:
+    if isinstance(value, str):
+        # app-api.yaml, Broadcast.tags: declared as a list, but the vendor's example shows a text.
+        return [value]
     if not isinstance(value, list):
         raise MisfitError(f"{_kind(value)} where a list belongs")
     return [None if item is None else to_text(item) for item in value]

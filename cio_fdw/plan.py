@@ -22,8 +22,8 @@ from cio_fdw.ranges import US, Bound, Range, wanted_ranges
 from cio_fdw.request import Chain, Request, path_step
 from cio_fdw.windows import Windows, windows_for
 
-MAX_ID = 2**53
-"""The API's ids are JSON numbers: none is larger, and it refuses what does not fit its own type."""
+MAX_SURE_ID = 2**53
+"""The API's ids are JSON numbers. Larger ones are not exact everywhere, so the API may refuse them as malformed."""
 
 MAX_COMBINATIONS = 50
 """Most chains that IN lists may multiply to; beyond it a list is left to PostgreSQL."""
@@ -124,7 +124,8 @@ def _plan_one_rows(ask: Ask) -> Optional[Plan]:
 
 def _named_chain(one_row: OneRow, id_: Any) -> Chain:
     path = one_row.path.replace("{id}", path_step(id_))
-    return Chain(Request(path), may_be_missing=True, row_key=one_row.row_key, leads=one_row.confirmed)
+    chain = Chain(Request(path), may_be_missing=True, row_key=one_row.row_key, leads=one_row.confirmed)
+    return replace(chain, may_be_malformed=_is_large(id_))
 
 
 def _plan_pages(ask: Ask) -> Plan:
@@ -180,12 +181,17 @@ def _child(ask: Ask, parent_id: Any) -> Chain:
         raise ValueError(f"{ask.endpoint.name} has no parent")
     path = ask.endpoint.path.replace(f"{{{parent.column}}}", path_step(parent_id))
     params = (*ask.endpoint.fixed_params, *_size_params(ask))
-    return Chain(Request(path, params), constants=((parent.column, parent_id),), may_be_missing=True)
+    chain = Chain(Request(path, params), constants=((parent.column, parent_id),), may_be_missing=True)
+    return replace(chain, may_be_malformed=_is_large(parent_id))
 
 
 def _fills_a_path(value: Any) -> bool:
     """False for what no object, hence no row, has: the API's ids are positive, and fill one step of a path."""
-    return 0 < value <= MAX_ID if isinstance(value, int) else value not in ("", ".", "..")
+    return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
+
+
+def _is_large(id_: Any) -> bool:
+    return isinstance(id_, int) and id_ > MAX_SURE_ID
 
 
 def _plan_lists(ask: Ask) -> Plan:
@@ -266,7 +272,7 @@ def _is_pushable(filter_: Filter, value: Any) -> bool:
         return False
     if filter_.known:
         return value in filter_.known
-    return 0 < value <= MAX_ID if isinstance(value, int) else value != ""
+    return 0 < value <= MAX_SURE_ID if isinstance(value, int) else value != ""
 
 
 def _presence(ask: Ask) -> Pushed:

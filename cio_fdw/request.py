@@ -59,5 +59,7 @@ class Chain:
     """The closed range of `first`, when it may be cut into ranges that are read side by side (`splitting`)."""
     leads: bool = False
     """Its rows are not results: each names further chains (`Plan.children`)."""
+    may_be_malformed: bool = False
+    """Whether the API may refuse the id in the path (400), and that means no rows, as no object has such an id."""
     fallback: Optional[Request] = None
     """Asked for instead when the API refuses `first` (400, 404): the same without the filter it may not support."""

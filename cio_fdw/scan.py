@@ -218,7 +218,10 @@ def _left_out(chain: Chain) -> str:
 def _is_gone(done: Done[Page]) -> bool:
     """Whether the API says that what this walk asks for is not there, and that means no rows."""
     walk: Walk = done.tag
-    return isinstance(done.error, NotFoundError) and bool(done.error.reason) and walk.chain.may_be_missing
+    if not isinstance(done.error, RequestError) or not done.error.reason:
+        return False
+    is_malformed = done.error.status == 400 and walk.chain.may_be_malformed and walk.page_number == 1
+    return is_malformed or (isinstance(done.error, NotFoundError) and walk.chain.may_be_missing)
 
 
 def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:

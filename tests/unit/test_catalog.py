@@ -133,7 +133,7 @@ def fitting_types(schema: dict[str, Any]) -> set[str]:
     if schema.get("format") == "unix-timestamp":
         return {"timestamptz"}
     fits = set().union(*(SQL_OF_JSON.get(name, {"jsonb"}) for name in names)) if len(names) == 1 else {"jsonb"}
-    if names == {"array"} and schema.get("items", {}).get("type") == "string":
+    if names - {"string"} == {"array"} and schema.get("items", {}).get("type") == "string":
         fits.add("text[]")
     return fits
 
@@ -144,16 +144,26 @@ def columns_of(*names: str) -> Iterator[Any]:
             yield pytest.param(ENDPOINTS[name], column, id=f"{name}.{column.name}")
 
 
-COMPARED = ("campaigns", "campaign_actions", "messages")
-# Documented elsewhere than in the description of the record.
-ONLY_OBSERVED = {"messages": {"transactional_message_id"}}
+COMPARED = tuple(ENDPOINTS)
+OWN = {"activities_by_page": {"page", "next_page"}, "segment_membership": {"segment_id"}}
+"""Columns that say where in the API a row was found; its record does not hold them."""
+ONLY_OBSERVED = {
+    "messages": {"transactional_message_id"},
+    "message_drafts": {"transactional_message_id"},
+    "segments": {"conditions"},
+    "transactional_messages": {"trigger_name"},
+    "broadcast_actions": {"parent_action_id"},
+}
+"""Undeclared keys, seen in answers (OBSERVED.md); the actions of broadcasts have the columns of those of campaigns."""
+PAGED_AS_OBSERVED = {"broadcast_actions"}
+"""Declared without paging; OBSERVED.md says that `next` is absent at the end, as for the actions of campaigns."""
 
 
 @needs_spec
 @pytest.mark.parametrize(("endpoint", "column"), list(columns_of(*COMPARED)))
 def test_column_types_fit_the_description(spec: dict[str, Any], endpoint: Endpoint, column: Column) -> None:
     schema = schema_at(spec, record_schema(spec, endpoint), column.key_path)
-    if column.name in ONLY_OBSERVED.get(endpoint.name, ()):
+    if column.name in ONLY_OBSERVED.get(endpoint.name, set()) | OWN.get(endpoint.name, set()):
         assert schema is None
         return
     assert schema is not None, "the description has no such key"
@@ -179,7 +189,7 @@ def test_parameters_are_described(spec: dict[str, Any], name: str) -> None:
     sent = {filter_.param for filter_ in endpoint.filters} | {param for param, _ in endpoint.fixed_params}
     if endpoint.window:
         sent |= {endpoint.window.start_param, endpoint.window.end_param}
-    if endpoint.paging:
+    if endpoint.paging and name not in PAGED_AS_OBSERVED:
         sent |= {endpoint.paging.param} | ({endpoint.paging.size_param} - {""})
     assert sent <= {param for param, node in described.items() if node["in"] == "query"}
     assert set(endpoint.holes) == {param for param, node in described.items() if node["in"] == "path"}
@@ -195,6 +205,9 @@ def test_parameters_are_described(spec: dict[str, Any], name: str) -> None:
 def test_paging_is_as_described(spec: dict[str, Any], name: str) -> None:
     paging, described = ENDPOINTS[name].paging, operation(spec, ENDPOINTS[name])["x-fdw"]
     assert described["rows"] == ENDPOINTS[name].rows_key
+    if name in PAGED_AS_OBSERVED:
+        assert (paging is None, described["paging"]) == (False, "none")
+        return
     assert (paging is None) == (described["paging"] == "none")
     if paging:
         assert paging.next_key == described["next"].split()[0]

@@ -56,6 +56,7 @@ NUMBER, TRUTH = "a whole number belongs", "true or false belongs"
         ("text", 1.5, "1.5"),
         ("text", {"a": [1, "é"]}, '{"a":[1,"é"]}'),
         ("text[]", [], []),
+        ("text[]", "nil", ["nil"]),
         ("text[]", ["a", 7, None, True], ["a", "7", None, "true"]),
     ],
 )
@@ -94,7 +95,7 @@ def test_taken(type_: str, value: Any, converted: Any) -> None:
         ("bool", 2, f"a number where {TRUTH}"),
         ("bool", 1.0, f"a fraction where {TRUTH}"),
         ("bool", [], f"a list where {TRUTH}"),
-        ("text[]", SECRET, "text where a list belongs"),
+        ("text[]", 7, "a number where a list belongs"),
         ("text[]", {"a": SECRET}, "an object where a list belongs"),
     ],
 )
