@@ -131,7 +131,8 @@ class _Run:
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
         while self._pending and self.lanes.in_flight < min(most, self._tools.max_concurrency):
-            walk = self._pending.popleft()
+            walk = max(self._pending, key=_left_pages)  # of equal ones the first
+            self._pending.remove(walk)
             self.lanes.submit(walk, partial(_fetch, self._tools, walk))
 
     def _follow(self, done: Done[Page]) -> None:
@@ -197,6 +198,10 @@ class _Run:
         self._tools.stats.add(pages=1, rows=len(records))
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)
+
+
+def _left_pages(walk: Walk) -> float:
+    return walk.left_pages
 
 
 def _is_failed(done: Done[Page]) -> bool:

@@ -8,7 +8,8 @@ are read at once. What a range holds is only known when its first page is there:
 lie at its end, if it is in the order of time. That order is not documented (OBSERVED.md), so it is a hint for sizes
 and never decides which rows are read.
 
-Cutting costs the first page, which is read again, and half a page for each part. So only long ranges are cut.
+Cutting costs the first page, which is read again, and half a page for each part. So only long ranges are cut, and into
+as many parts as can be read at once, or a multiple of that: one part left over would be read alone.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import NamedTuple, Optional
 LONG_PAGES = 8.0
 """A range of fewer pages is read by its cursor."""
 
-PART_PAGES = 8.0
-"""Pages that a part should have: half a page is lost on each."""
+PART_PAGES = 24.0
+"""Pages that a part should have at most: half a page is lost on each."""
 
 MAX_PARTS = 12
 SURPRISE = 2.5
@@ -42,16 +43,16 @@ def split(low_s: int, high_s: int, *, created_s: Sequence[int], pages: Optional[
     is not known. `width`: how many requests can be under way.
     """
     length_s = high_s - low_s + 1
-    expected = _pages(low_s, high_s, created_s)
+    expected = expected_pages(low_s, high_s, created_s)
     if width < 2 or expected is None or expected < LONG_PAGES or (pages is not None and expected < SURPRISE * pages):
         return []
-    least = width if pages is None else 2
-    count = min(int(min(max(round(expected / PART_PAGES), least), MAX_PARTS)), length_s)
+    parts = width * max(round(expected / PART_PAGES / width), 1)
+    count = int(min(parts, max(MAX_PARTS, width), length_s))
     edges = [low_s + length_s * i // count for i in range(count + 1)]
     return [Part(edges[i], edges[i + 1] - 1, expected / count) for i in reversed(range(count))]
 
 
-def _pages(low_s: int, high_s: int, created_s: Sequence[int]) -> Optional[float]:
+def expected_pages(low_s: int, high_s: int, created_s: Sequence[int]) -> Optional[float]:
     """Pages in the range if the rest is like the first page; None when its rows are in no order of time."""
     if not created_s:
         return None

@@ -10,6 +10,7 @@ the end (OBSERVED.md, messages), which would never stop. Nor would empty pages t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
@@ -20,7 +21,7 @@ from cio_fdw.pages import Page
 from cio_fdw.ranges import US
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
-from cio_fdw.splitting import Part, split
+from cio_fdw.splitting import Part, expected_pages, split
 from cio_fdw.windows import FREEZE_LAG_S
 
 MAX_EMPTY_PAGES = 100
@@ -54,6 +55,13 @@ class Walk:
         self._repeats = chain.tail or endpoint.may_shift
         self._seen: set[Any] = set(self.already)
         self._awaited: set[Any] = set(self.already)
+
+    @property
+    def left_pages(self) -> float:
+        """How many requests this walk is expected to take yet: what takes longest should not be begun last."""
+        if self.pages is not None:
+            return max(self.pages - self.page_number + 1, 0.0)
+        return math.inf if self.chain.range_s and self.page_number == 1 else 0.0
 
     def constants(self, page: Page) -> dict[str, Any]:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
@@ -130,7 +138,8 @@ def split_walk(walk: Walk, page: Page, width: int) -> list[Walk]:
     if walk.page_number > 1 or window is None or range_s is None or page.next is None:
         return []
     created_s = [created // US for (created,) in _all_there(walk, page, (window.column,))]
-    parts = split(*range_s, created_s=created_s, pages=walk.pages, width=width)
+    walk.pages, pages = expected_pages(*range_s, created_s), walk.pages
+    parts = split(*range_s, created_s=created_s, pages=pages, width=width)
     keys = _all_there(walk, page, walk.endpoint.key) if parts else []
     came = {**walk.already, **dict(zip(keys, created_s))}
     return [_part_of(walk, window, part, came) for part in parts] if keys else []

@@ -25,10 +25,17 @@ def cut(created_s: list[int], pages: Any = None, width: int = 3) -> list[tuple[i
 @pytest.mark.parametrize("created_s", [DENSE, [9999 - s for s in DENSE]])
 def test_a_long_range_in_the_order_of_time_is_cut(created_s: list[int]) -> None:
     parts = cut(created_s)
-    assert len(parts) == MAX_PARTS
+    assert len(parts) == 3
     assert parts[0][1] == 9999
     assert parts[-1][0] == 0
     assert all(earlier[0] == later[1] + 1 for earlier, later in zip(parts, parts[1:]))
+
+
+@pytest.mark.parametrize(
+    ("first_s", "width", "count"), [(100, 2, 4), (100, 3, 3), (40, 3, 9), (1, 3, MAX_PARTS), (1, 20, 20)]
+)
+def test_parts_are_as_many_as_are_read_at_once_or_a_multiple(first_s: int, width: int, count: int) -> None:
+    assert len(cut([9999, 9999 - first_s], width=width)) == count
 
 
 @pytest.mark.parametrize(
