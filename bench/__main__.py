@@ -15,17 +15,16 @@ import statistics
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 
 import psycopg
 
 from bench.backend import Backend
+from bench.section import write_section
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.up import running
 from cio_fdw.simulator.client import Simulator
 
-README = Path(__file__).with_name("README.md")
 RUNS = 5
 LATENCY_MS = 250
 SCAN = "explain (analyze, timing off, summary off) select {} from customerio.messages"
@@ -159,10 +158,7 @@ def main() -> int:
                 sys.stdout.flush()
                 lines.append(line)
     if arguments.write:
-        text = README.read_text()
-        begin, end = "<!-- figures:begin -->\n", "<!-- figures:end -->"
-        head, tail = text.split(begin)[0], text.split(end)[1]
-        README.write_text(head + begin + "\n".join(lines) + "\n" + end + tail)
+        write_section("figures", lines)
     return 0
 
 

@@ -1,0 +1,60 @@
+"""A dlt pipeline: its declarative rest_api source, into DuckDB, as its documentation shows.
+
+CIO_APP_API_KEY=… python dlt_rest_api.py BASE_URL messages|campaign|actions START_S CAMPAIGN
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from typing import Any
+
+import dlt  # type: ignore[import-not-found]
+from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-found]
+
+CURSOR = {"type": "cursor", "cursor_path": "next", "cursor_param": "start"}
+
+
+def resources(what: str, start_s: int, campaign: int) -> list[dict[str, Any]]:
+    if what == "actions":
+        endpoint = {
+            "path": "v1/campaigns/{resources.campaigns.id}/actions",
+            "data_selector": "actions",
+            "paginator": CURSOR,
+        }
+        return [
+            {"name": "campaigns", "endpoint": {"path": "v1/campaigns", "data_selector": "campaigns",
+                                               "paginator": "single_page"}},
+            {"name": "actions", "endpoint": endpoint},
+        ]  # fmt: skip
+    params = {"limit": 1000, "start_ts": start_s}
+    if what == "campaign":
+        params["campaign_id"] = campaign
+    return [
+        {
+            "name": "messages",
+            "endpoint": {"path": "v1/messages", "params": params, "data_selector": "messages", "paginator": CURSOR},
+        }
+    ]
+
+
+def main() -> int:
+    base, what, start_s, campaign = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    source = rest_api_source(
+        {
+            "client": {"base_url": base, "auth": {"type": "bearer", "token": os.environ["CIO_APP_API_KEY"]}},
+            "resources": resources(what, start_s, campaign),
+        }
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        os.chdir(directory)
+        pipeline = dlt.pipeline("bench", destination="duckdb", dataset_name="cio", pipelines_dir=directory)
+        pipeline.run(source)
+        table = "actions" if what == "actions" else "messages"
+        sys.stdout.write(f"{pipeline.last_trace.last_normalize_info.row_counts[table]}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The loop that everybody writes first: `requests`, one page after the other, rows kept in a list.
+
+CIO_APP_API_KEY=… python loop.py BASE_URL messages|campaign|actions START_S CAMPAIGN
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+LONGEST_BACKOFF_S = 8
+
+
+def get(session: requests.Session, url: str, params: dict[str, Any]) -> Any:
+    wait_s = 1
+    while True:
+        response = session.get(url, params=params, timeout=60)
+        if response.status_code != 429:
+            response.raise_for_status()
+            return response.json()
+        time.sleep(float(response.headers.get("Retry-After", wait_s)))
+        wait_s = min(2 * wait_s, LONGEST_BACKOFF_S)
+
+
+def pages(session: requests.Session, url: str, key: str, params: dict[str, Any]) -> Iterator[Any]:
+    params = dict(params)
+    while True:
+        body = get(session, url, params)
+        yield from body[key] or []
+        if not body.get("next"):
+            return
+        params["start"] = body["next"]
+
+
+def rows(session: requests.Session, base: str, what: str, start_s: int, campaign: int) -> Iterator[Any]:
+    if what == "actions":
+        for parent in get(session, f"{base}/v1/campaigns", {})["campaigns"]:
+            yield from pages(session, f"{base}/v1/campaigns/{parent['id']}/actions", "actions", {})
+        return
+    params = {"limit": 1000, "start_ts": start_s}
+    if what == "campaign":
+        params["campaign_id"] = campaign
+    yield from pages(session, f"{base}/v1/messages", "messages", params)
+
+
+def main() -> int:
+    base, what, start_s, campaign = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {os.environ['CIO_APP_API_KEY']}"
+        sys.stdout.write(f"{len(list(rows(session, base, what, start_s, campaign)))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
