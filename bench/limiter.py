@@ -60,12 +60,7 @@ class Stage:
 
     def start(self, name: str, place: Path, seconds: float) -> subprocess.Popen[bytes]:
         """A process that takes turns for so long; 0: one that measures a free turn."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            KEY_ENV: self.api.key,
-            REDIS_URL_ENV: self.redis_url or "",
-        }
+        own = {"PYTHONPATH": str(ROOT), KEY_ENV: self.api.key, REDIS_URL_ENV: self.redis_url or ""}
         url = self.api.url if seconds else ""
         command = [self.python, "-m", "bench.limiters", name, str(place), url, str(seconds)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **own})

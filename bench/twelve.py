@@ -27,11 +27,12 @@ TURNS = """
 
 
 def report() -> Iterator[str]:
-    with Simulator(messages=300, campaigns=40, rate=10, latency_ms=LATENCY_MS, seed=3) as api:
-        with running(server_options={"base_url": api.url}, key=Secret(api.key)) as cluster:
-            url = cluster.socket_url()
-            with psycopg.connect(url, autocommit=True) as admin:
-                yield from measured(url, admin, api)
+    with (
+        Simulator(messages=300, campaigns=40, rate=10, latency_ms=LATENCY_MS, seed=3) as api,
+        running(server_options={"base_url": api.url}, key=Secret(api.key)) as cluster,
+        psycopg.connect(cluster.socket_url(), autocommit=True) as admin,
+    ):
+        yield from measured(cluster.socket_url(), admin, api)
 
 
 def measured(url: str, admin: psycopg.Connection[tuple[object, ...]], api: Simulator) -> Iterator[str]:
@@ -54,7 +55,7 @@ def measured(url: str, admin: psycopg.Connection[tuple[object, ...]], api: Simul
     counts = [int(str(row[1])) for row in turns]
     gaps_s, waits_s = ([float(str(row[column])) for row in turns] for column in (3, 2))
     took_s = sorted(crowd.took_s[-1])
-    yield f"{BACKENDS} PostgreSQL backends over {SECONDS:.0f} s, of which one has short queries, the others long scans:\n"
+    yield f"{BACKENDS} PostgreSQL backends over {SECONDS:.0f} s, one with short queries, the others with long scans:\n"
     yield "| figure | goal | measured |"
     yield "| --- | --- | --- |"
     yield f"| requests a second, all together | 9.5 | {steady_per_s(times_s):.2f} |"
