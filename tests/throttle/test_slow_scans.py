@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,7 @@ TOLD = (
 
 
 @pytest.fixture
-def told(db: Connection) -> Iterator[list[str]]:
+def told(db: Connection) -> list[str]:
     found: list[str] = []
     db.add_notice_handler(
         lambda message: (
@@ -27,7 +26,7 @@ def told(db: Connection) -> Iterator[list[str]]:
         )
     )
     db.execute("set client_min_messages = log")
-    yield found
+    return found
 
 
 @pytest.mark.parametrize(("setting", "count"), [("0", 1), ("100ms", 1), ("1h", 0), ("-1", 0)])
