@@ -72,8 +72,8 @@ class Transport:
     ) -> Answer:
         """The answer to GET `target` (path and query, such as /v1/messages?limit=10), whatever its status.
 
-        `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called when
-        the connection stands and before the request leaves, again when it must be sent again; the time it takes is not counted.
+        `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called when the connection
+        stands and before the request leaves, again when it must be sent again; its time is not counted.
         Errors: those of this module, and what `take_turn` raises.
         """
         exchange = Exchange(stop, timeout_s, take_turn)

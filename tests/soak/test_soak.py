@@ -74,7 +74,7 @@ def test_soak(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
             assert last
             assert last.memory_kb - first.memory_kb < MAX_GROWTH_KB
             assert last.threads == 1
-            assert last.descriptors <= first.descriptors + AT_ONCE
+            assert last.sockets <= first.sockets + AT_ONCE
 
 
 def figures(soak: Soak, checkers: list[Checker], log: list[dict[str, Any]]) -> Iterator[str]:
@@ -96,7 +96,7 @@ def figures(soak: Soak, checkers: list[Checker], log: list[dict[str, Any]]) -> I
     yield f"| chance of a fault, all kinds | {sum(chance for chance, _ in FAULTS):.1%} of requests |"
     yield f"| most in any one second | {busiest(entry['t'] for entry in log)} |"
     yield f"| share of 429 | {sum(entry['status'] == 429 for entry in log) / max(len(log), 1):.2%} |"
-    for name, index, unit in (("memory", 0, " kB"), ("threads", 1, ""), ("descriptors", 2, "")):
+    for name, index, unit in (("memory", 0, " kB"), ("threads", 1, ""), ("sockets", 2, "")):
         pairs = [(one.first[index], one.last[index]) for one in checkers[:ELDERS] if one.first and one.last]
         shown = ", ".join(f"{first:,} to {last:,}{unit}" for first, last in pairs) or "too short to tell"
         yield f"| {name} of {ELDERS} backends over the last half | {shown} |"

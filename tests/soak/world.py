@@ -57,14 +57,16 @@ class Uncounted:
 class Vitals(NamedTuple):
     memory_kb: int
     threads: int
-    descriptors: int
+    sockets: int
 
 
 def vitals_of(pid: int) -> Vitals:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
-    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return Vitals(int(fields["VmRSS"]), int(fields["Threads"]), descriptors)
+    # Not all descriptors: PostgreSQL keeps the files of the tables that it read open.
+    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    sockets = sum(link.startswith("socket:") for link in links)
+    return Vitals(int(fields["VmRSS"]), int(fields["Threads"]), sockets)
 
 
 @dataclass
