@@ -10,7 +10,7 @@ export PYTHON CIO_RUNTIME
 
 RUNTIME = runtime="$$(tools/runtime.sh)"; bin="$$runtime/venv/bin"
 
-.PHONY: help demo test lint docs pytest oracle bench up install uninstall clean
+.PHONY: help demo test lint docs pytest oracle soak bench up install uninstall clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -36,6 +36,9 @@ pytest: ## the test suite; ARGS='tests/unit -k name' narrows it
 
 oracle: ## 20,100 generated statements against plain copies; CIO_ORACLE_SEED=… repeats a run
 	@CIO_ORACLE_STATEMENTS="$${CIO_ORACLE_STATEMENTS:-20100}" $(MAKE) pytest ARGS="tests/oracle $(ARGS)"
+
+soak: ## ten minutes of faults, cancels and kills, every answer checked; CIO_SOAK_S=60 shortens it
+	@CIO_SOAK_S="$${CIO_SOAK_S:-600}" CIO_SOAK_WRITE=1 $(MAKE) pytest ARGS="tests/soak $(ARGS)"
 
 bench: ## measure
 	@$(RUNTIME); "$$bin/python" -m bench $(ARGS)

@@ -1,6 +1,6 @@
 """The native door: what the C host (host/) calls.
 
-    start(host)                                   once per backend; host has wait, notice, warning, caching
+    start(host)                                   once per backend; host has wait, notice, warning, log, …
     validate(scope, options, privileged)          CREATE and ALTER of servers, mappings, tables
     import_schema(server, schema, mode, tables, options) -> tuple of commands
     estimate(table, quals, wanted, total, kept)   -> Estimate, for the planner
@@ -82,6 +82,12 @@ class NativeHost(Host, Protocol):
 
     def warning(self, text: str) -> None:
         """Warns the client."""
+
+    def log(self, text: str) -> None:
+        """Tells the server's log, and a client who wants to know."""
+
+    def log_min_ms(self) -> int:
+        """From when on a scan is slow (the setting cio_fdw.log_min_duration); -1: none is."""
 
     def caching(self) -> bool:
         """Whether this session uses answers that are kept (the setting cio_fdw.cache)."""
@@ -317,12 +323,16 @@ class Scan:
         return self._watched(scan(self._plan, self._tools))
 
     def _watched(self, batches: Generator[list[Row], None, None]) -> Iterator[list[Row]]:
-        """The same batches; when the cache is not to be used, a warning says so."""
+        """The same batches; when the cache is not to be used, a warning says so, and the log tells of a slow run."""
+        pace = seeing.Pace(self._tools.stats)
         with closing(batches):
-            for batch in batches:
+            for batch in pace.steps(batches):
                 self._complain()
                 yield batch
         self._complain()
+        # Not of a run that was ended: its error tells, or the reader had enough.
+        if _host is not None and (text := pace.told(self._table.relname, _host.log_min_ms())):
+            _host.log(text)
 
     def _complain(self) -> None:
         if complaint := self._cache.complaint:

@@ -19,6 +19,7 @@ from cio_fdw.lanes import Lanes, Stop
 from cio_fdw.options import Settings
 from cio_fdw.own_tables import REQUESTS, OwnTable
 from cio_fdw.state import state_directory
+from cio_fdw.stats import Stats
 from cio_fdw.throttle import Usage, throttles_for
 
 Row = tuple[Any, ...]
@@ -94,6 +95,43 @@ class OwnScan:
             "paused_until": round((time.time() + usage.paused_s) * US) if usage.paused_s > 0 else None,
             "kept_in": usage.kept_in,
         }
+
+
+class Pace:
+    """How long one run of a scan took, as far as the reader waited for it, and what it asked meanwhile."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._before = self._counts()
+        self.took_s = 0.0
+
+    def steps(self, batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
+        """The same batches; what the reader does with them is not counted."""
+        while True:
+            began_s = time.monotonic()
+            batch = next(batches, None)
+            self.took_s += time.monotonic() - began_s
+            if batch is None:
+                return
+            yield batch
+
+    def told(self, relname: str, min_ms: int) -> Optional[str]:
+        """What the log says of it; None when it took less than `min_ms`, or that is negative."""
+        if min_ms < 0 or self.took_s * 1000 < min_ms:
+            return None
+        requests, retries, limited, rows, size_bytes, throttled_s, api_s = (
+            now - before for now, before in zip(self._counts(), self._before)
+        )
+        return (
+            f'cio_fdw: scan of "{relname}" took {self.took_s:.1f} s: {requests:.0f} requests, {retries:.0f} retries, '
+            f"{limited:.0f} rate limited, {throttled_s:.1f} s throttled, {api_s:.1f} s waiting for the API, "
+            f"{rows:.0f} rows, {size_bytes:.0f} bytes"
+        )
+
+    def _counts(self) -> tuple[float, ...]:
+        stats = self._stats
+        counts = (stats.requests, stats.retries, stats.rate_limited, stats.rows, stats.bytes)
+        return (*counts, stats.throttled_s, stats.api_s)
 
 
 def explained() -> list[Property]:

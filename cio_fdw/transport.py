@@ -72,8 +72,8 @@ class Transport:
     ) -> Answer:
         """The answer to GET `target` (path and query, such as /v1/messages?limit=10), whatever its status.
 
-        `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called once, when
-        the connection stands and before the request leaves; the time it takes is not counted.
+        `timeout_s` counts from the connect to the last byte of the body. `take_turn` is called when the connection
+        stands and before the request leaves, again when it must be sent again; its time is not counted.
         Errors: those of this module, and what `take_turn` raises.
         """
         exchange = Exchange(stop, timeout_s, take_turn)
@@ -82,8 +82,8 @@ class Transport:
         except NetworkError:
             if not exchange.met_closed_connection:
                 raise
-        # A GET may be repeated, and the turn was not used: nobody answered.
-        again = Exchange(stop, timeout_s, lambda: None)
+        # A GET may be repeated. It takes a turn of its own: the API may have counted the first before it hung up.
+        again = Exchange(stop, timeout_s, take_turn)
         again.deadline_s = exchange.deadline_s
         return self._get(where, target, again, self._new_adapter())
 

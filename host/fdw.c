@@ -32,6 +32,12 @@ _PG_init(void)
 							 &host_cache_guc,
 							 true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("cio_fdw.log_min_duration",
+							"Time that a scan of the API takes before a message at level LOG tells of it.",
+							"0 tells of every scan, -1 of none.",
+							&host_log_min_ms_guc,
+							HOST_LOG_MIN_MS, -1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("cio_fdw");
 #else

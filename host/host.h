@@ -159,6 +159,10 @@ typedef struct HostReader
 /* python.c */
 extern char *host_python_guc;
 extern bool host_cache_guc;
+extern int	host_log_min_ms_guc;
+
+/* Default of cio_fdw.log_min_duration: a scan that takes longer is a message at level LOG. */
+#define HOST_LOG_MIN_MS 10000
 extern PyObject *host_interrupted;
 extern PyObject *host_unknown;
 extern bool host_exiting;

@@ -18,6 +18,7 @@
 
 char	   *host_python_guc = NULL;
 bool		host_cache_guc = true;
+int			host_log_min_ms_guc = HOST_LOG_MIN_MS;
 PyObject   *host_interrupted = NULL;
 PyObject   *host_unknown = NULL;
 bool		host_exiting = false;

@@ -1,7 +1,7 @@
 /*
  * wait.c
- *    The functions that Python calls: wait, notice, warning and caching. The
- *    first three may meet a PostgreSQL error, which must not jump over the
+ *    The functions that Python calls: wait, notice, warning, log, and those
+ *    that tell settings. The first four may meet a PostgreSQL error, which must not jump over the
  *    Python frames below.
  */
 #include "host.h"
@@ -200,6 +200,23 @@ host_warning(PyObject *self, PyObject *args)
 	return emit(WARNING, args);
 }
 
+/* log(text) tells the server's log, and a client with client_min_messages = log. */
+static PyObject *
+host_log(PyObject *self, PyObject *args)
+{
+	(void) self;
+	return emit(LOG, args);
+}
+
+/* log_min_ms() returns the setting cio_fdw.log_min_duration in milliseconds. */
+static PyObject *
+host_log_min_ms(PyObject *self, PyObject *args)
+{
+	(void) self;
+	(void) args;
+	return PyLong_FromLong(host_log_min_ms_guc);
+}
+
 /* caching() returns the setting cio_fdw.cache. */
 static PyObject *
 host_caching(PyObject *self, PyObject *args)
@@ -213,6 +230,8 @@ PyMethodDef host_methods[] = {
 	{"wait", host_wait, METH_VARARGS, "wait(seconds, fd=-1) -> whether fd is readable"},
 	{"notice", host_notice, METH_VARARGS, "notice(text): a NOTICE to the client"},
 	{"warning", host_warning, METH_VARARGS, "warning(text): a WARNING to the client"},
+	{"log", host_log, METH_VARARGS, "log(text): a message at level LOG"},
+	{"log_min_ms", host_log_min_ms, METH_NOARGS, "log_min_ms() -> from when on a scan is slow; -1: none is"},
 	{"caching", host_caching, METH_NOARGS, "caching() -> whether kept answers may be used"},
 	{NULL, NULL, 0, NULL}
 };

@@ -114,10 +114,13 @@ GONE = Failure(
     "HV00R", "{where} was not found: HTTP 404", "simulated 404",
     "Check the server's base_url: it must be the root of the App API, without /v1.",
 )  # fmt: skip
-REDIRECT = Failure(
-    "HV000", "{where} was answered with a redirect, which is not followed: HTTP 302", None,
-    "Set the server's base_url to the final address.",
-)  # fmt: skip
+
+
+def redirected(code: int) -> Failure:
+    message = f"{{where}} was answered with a redirect, which is not followed: HTTP {code}"
+    return Failure("HV000", message, None, "Set the server's base_url to the final address.")
+
+
 LIMITED = Failure(
     "53400", "{where} was rate limited: HTTP 429", None,
     r"Something else uses the same workspace's limit. Lower requests_per_second or raise max_retries: .*", retried=True,
@@ -167,7 +170,8 @@ MATRIX = (
     Fault("headers late", {"kind": "slow_headers", "seconds": 0.1}, ROWS, least_s=0.1),
     Fault("bytes too slow", {"kind": "drip", "bytes_per_s": FEW_BYTES_PER_S}, LATE, least_s=TIMEOUT_S),
     Fault("bytes slow", {"kind": "drip", "bytes_per_s": MANY_BYTES_PER_S}, ROWS),
-    Fault("redirect", {"kind": "redirect", "location": "{elsewhere}"}, REDIRECT),
+    *(Fault(f"redirect {code}", {"kind": "redirect", "location": "{elsewhere}", "status": code}, redirected(code))
+      for code in (301, 302, 303, 307, 308)),
     Fault("wrong content type", {"kind": "headers", "headers": {"Content-Type": "text/html"}}, ROWS),
     Fault("unknown encoding", {"kind": "headers", "headers": {"Content-Encoding": "br"}}, Failure(
         "HV000", "{where} was answered in an encoding that was not asked for", retried=True,

@@ -103,6 +103,10 @@ FUNCTION = f"""
         return n;
     end $$"""
 
+PARALLEL = (
+    "create table if not exists public.numbers as select g from generate_series(1, 200000) g",
+    "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0",
+)
 STAGES = {
     stage.name: stage
     for stage in (
@@ -123,6 +127,8 @@ STAGES = {
             "select id from customerio.messages", "fetch 1 from c"), statement="fetch all from c"),
         Stage("nested loop", statement="select * from generate_series(1, 9) g, lateral "
               "(select count(*) from customerio.messages where campaign_id = g offset 0) x"),
+        Stage("parallel", before=PARALLEL, statement="select count(*) from public.numbers n, "
+              "(select count(*) c from customerio.messages) m where n.g > m.c"),
         Stage("explain analyze", statement=f"explain analyze {COUNT}"),
         Stage("create table", statement="create temp table copy as select * from customerio.messages"),
         Stage("analyze", statement="analyze customerio.messages"),

@@ -49,6 +49,8 @@ STATEMENTS = (
     "select id, created from customerio.campaigns",
     "select count(*) from customerio.campaign_actions",
     "explain (analyze, verbose, format json) select * from customerio.campaigns",
+    "select * from customerio._requests",
+    "select * from customerio._limits",
     "do $$ begin perform id from customerio.campaigns; "
     f"exception when others then raise log '{MARK} %', sqlerrm; end $$",
 )
@@ -59,6 +61,7 @@ def test_errors_and_answers(vault: Vault, root: Connection, name: str, rules: li
     vault.sim.faults(rules)
     notices: list[str] = []
     root.add_notice_handler(lambda diagnostic: notices.append(str(diagnostic.message_primary)))
+    root.execute("set client_min_messages = debug5; set cio_fdw.log_min_duration = 0")
     for statement in STATEMENTS:
         shown = ""
         try:

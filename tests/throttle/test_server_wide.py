@@ -112,6 +112,22 @@ def test_a_429_pauses_every_backend(crashing: str, strict: Simulator) -> None:
         crowd.end(crashing)
 
 
+def test_a_request_that_is_sent_again_takes_a_turn_of_its_own(crashing: str, strict: Simulator) -> None:
+    """The API counts one that it hung up on. With one slot the first turn must be over by then."""
+    with psycopg.connect(crashing, autocommit=True) as connection:
+        connection.execute("alter server customerio options (add max_concurrency '1')")
+        right = connection.execute(LONG).fetchone()
+        strict.reset()
+        strict.faults(
+            [{"match": {"path": "/v1/campaigns/\\d+", "fresh": True}, "times": None, "action": {"kind": "reset"}}]
+        )
+        connection.execute("set statement_timeout = '60s'")
+        assert connection.execute(LONG).fetchone() == right
+    assert len(strict.log()) >= 81
+    assert most_at_once(arrivals(strict)) <= 10
+    assert strict.stats()["rate_limited"] == 0
+
+
 def test_state_lies_in_the_data_directory(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> None:
     with psycopg.connect(crashing, autocommit=True) as connection:
         connection.execute(SHORT)
