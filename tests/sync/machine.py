@@ -42,6 +42,8 @@ class Machine:
         self.seen: set[str] = set()
         self.deleted: set[str] = set()
         self.events = 0
+        self.ever = {row["id"] for row in sync.sim.data("messages")}
+        self.frozen: dict[str, str] = {}
         sync.at(FIRST)
         tiers = '{"1 day": "15 min", "4 days": "3 hours", "8 days": "1 day"}'
         sync.mirror(more=f"retention => '{RETENTION.days} days', tiers => '{tiers}'")
@@ -61,7 +63,7 @@ class Machine:
         age_h = self.rng.choice((1, 1, 5, 30))
         parts = [{"created": int(self.now.timestamp()) - self.rng.randrange(1, age_h * 3600), "metrics": {"sent": 1}}
                  for _ in range(self.rng.randrange(1, 30))]  # fmt: skip
-        self.s.sim.add_messages(*parts)
+        self.ever |= {row["id"] for row in self.s.sim.add_messages(*parts)}
 
     def touch(self) -> None:
         for row in self._recent(5):
@@ -144,6 +146,10 @@ class Machine:
         target = self.rng.choice((TARGET, FEED))
         self.log.append(f"{how} {target}")
         self.s.sim.set_latency(8)
+        # Either within the nth request, or wherever it is by then.
+        nth, is_held = self.rng.randrange(1, 12), self.rng.random() < 0.5
+        held = {"match": {"path": "/v1/", "nth": nth}, "times": None, "action": {"kind": "hang"}}
+        self.s.sim.faults([held] if is_held else [])
         connection = self.s.connect()
         pid = connection.info.backend_pid
         thread = threading.Thread(target=_run, args=(connection, f"call cio.refresh('{target}')"), daemon=True)
@@ -158,6 +164,7 @@ class Machine:
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
         self.s.sim.set_latency(0)
+        self.s.sim.faults([])
         if how == "immediate":
             while not self.cluster.has_ended():
                 time.sleep(0.02)
@@ -188,10 +195,18 @@ class Machine:
         assert self.seen <= stored, "rows that were stored are missing"
         self.seen = stored
         marked = self.s.ids(where="_deleted_at is not null")
+        assert self.s.ids(where="true") <= self.ever, "rows are stored that never were"
+        self._check_history()
         assert marked <= self.deleted, "rows are marked deleted that the source did not delete"
         holes = self.s.rows("select lo from (select lo, hi, lead(lo) over (order by lo) as next from cio.buckets "
                             f"where target = '{TARGET}'::regclass) b where hi <> next")  # fmt: skip
         assert holes == [], "buckets are lost"
+
+    def _check_history(self) -> None:
+        """What the source has forgotten stays as it was when it was forgotten."""
+        rows = self.s.rows(f"select id, md5(t::text) from {TARGET} t where created < %s", [self.now - RETENTION - DAY])
+        for message_id, digest in rows:
+            assert self.frozen.setdefault(message_id, digest) == digest, f"history was changed: {message_id}"
 
     def converge(self) -> None:
         """All is well from here on: a few more refreshes, and nothing differs."""

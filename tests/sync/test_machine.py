@@ -17,7 +17,7 @@ from cio_fdw.simulator.client import Simulator
 from tests.sync.helpers import Sync
 from tests.sync.machine import Machine, describe
 
-STEPS = int(os.environ.get("CIO_MACHINE_STEPS", "40"))
+STEPS = int(os.environ.get("CIO_MACHINE_STEPS", "80"))
 SEEDS = [int(text) for text in os.environ.get("CIO_MACHINE_SEEDS", "1 2").split()]
 
 
