@@ -104,8 +104,8 @@ def test_results(mirror_db: Sync) -> None:
                 assert given.lower() == f"{many} {full_type(s, type_)}".strip()
     assert results["mirror"] == "regclass"
     assert (results["schedule"], results["unschedule"]) == ("bigint", "boolean")
-    inout = s.value("""select array_agg(proargnames[n]::text order by n)
-        from pg_proc, generate_subscripts(proargmodes, 1) n
+    inout = s.value("""
+        select array_agg(proargnames[n]::text order by n) from pg_proc, generate_subscripts(proargmodes, 1) n
         where oid = 'cio.refresh'::regproc and proargmodes[n] = 'b'""")
     assert [row[0].strip("`") for row in table("result")] == inout
 
