@@ -14,7 +14,8 @@ from cio_fdw.server.errors import ServerError
 
 FACTS = (
     "import sysconfig as s, sys; get = s.get_config_var; "
-    "print(s.get_path('include'), get('LIBDIR') or '', get('LDVERSION') or '', '%d.%d' % sys.version_info[:2], sep='\\n')"
+    "print(s.get_path('include'), get('LIBDIR') or '', get('LDVERSION') or '', "
+    "'%d.%d' % sys.version_info[:2], sep='\\n')"
 )
 PROBE_TIMEOUT_S = 60
 

@@ -29,11 +29,13 @@ SUPERSET = (
 TABLEAU = (
     'SELECT DATE_TRUNC( \'HOUR\', CAST("messages"."created" AS TIMESTAMP) ) AS "thr:created:ok", '
     'COUNT(1) AS "cnt:messages:ok" FROM "customerio"."messages" "messages" '
-    f'WHERE (("messages"."created" >= (TIMESTAMP \'{FROM}.000\')) AND ("messages"."created" < (TIMESTAMP \'{TO}.000\'))) '
+    f'WHERE (("messages"."created" >= (TIMESTAMP \'{FROM}.000\')) '
+    f'AND ("messages"."created" < (TIMESTAMP \'{TO}.000\'))) '
     "GROUP BY 1 ORDER BY 1"
 )
 POWER_BI = (
-    'select "rows"."created" as "created", count(1) as "a0" from (select date_trunc(\'hour\', "_"."created") as "created" '
+    'select "rows"."created" as "created", count(1) as "a0" '
+    'from (select date_trunc(\'hour\', "_"."created") as "created" '
     'from "customerio"."messages" "_" '
     f'where "_"."created" >= timestamp \'{FROM}\' and "_"."created" < timestamp \'{TO}\') "rows" '
     'group by "created" order by 1'
@@ -62,11 +64,7 @@ def test_date_filter_is_one_narrow_request(db: Connection, sim: Simulator, tool:
     (target,) = asked(sim)
     asked_for = params(target)
     assert (asked_for["start_ts"], asked_for["end_ts"]) == (str(epoch("2026-10-05")), str(epoch("2026-10-06")))
-    exact = rows(
-        db,
-        "select count(*) from customerio.messages where created >= '2026-10-05 00:00Z' and created < '2026-10-06 00:00Z'",
-    )
-    assert sum(row[1] for row in found) == exact[0][0] > 0
+    assert sum(row[1] for row in found) == day_count(db)
 
 
 def day_count(db: Connection) -> int:
