@@ -1,7 +1,7 @@
 """Builds the package; pyproject.toml describes it.
 
 The C sources and SQL of the extension travel inside the package, as cio_fdw/_host/{host,sql}, so that an installed
-package can build the extension on any server: `cio-fdw install-host --pg-config PATH`.
+package can build the extension on any server: `cio-fdw install --pg-config PATH`.
 """
 
 from __future__ import annotations

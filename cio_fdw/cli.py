@@ -94,7 +94,8 @@ def _run_demo(_arguments: argparse.Namespace) -> int:
 
 def _add_install_host(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "install-host",
+        "install",
+        aliases=["install-host"],
         help="build the extension and install it into a PostgreSQL",
         description="Builds the extension for this interpreter and installs it into the PostgreSQL of PG_CONFIG.",
     )
@@ -115,7 +116,9 @@ def _run_install_host(arguments: argparse.Namespace) -> int:
 
 
 def _add_uninstall_host(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("uninstall-host", help="remove the extension's files from a PostgreSQL")
+    parser = commands.add_parser(
+        "uninstall", aliases=["uninstall-host"], help="remove the extension's files from a PostgreSQL"
+    )
     parser.add_argument("--pg-config", type=Path, required=True, metavar="PATH", help="pg_config of the server")
     parser.set_defaults(run=_run_uninstall_host)
 

@@ -2,8 +2,8 @@
 
     python tools/docs.py [--check]
 
-Generated: the options table of README.md, the list of tables in README.md, docs/tables.md, and what cio_sync knows of
-the catalog (sql/cio_sync/05_endpoints.sql).
+Generated: the options table of README.md, the list of tables in README.md, docs/tables.md, docs/options.md, and what
+cio_sync knows of the catalog (sql/cio_sync/05_endpoints.sql).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.ddl import create_foreign_table, quote_literal
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.listing import pushed
-from cio_fdw.options import OPTIONS, resolve
+from cio_fdw.options import OPTIONS, SCOPES, resolve
 from cio_fdw.own_tables import OWN_TABLES, OwnTable
 from cio_fdw.plan import plan
 from cio_fdw.quals import Qual
@@ -53,6 +53,31 @@ def options_table() -> str:
         lines.append(
             f"| `{option.name}` | {', '.join(option.scopes)} | {option.type}{unit} | {default} | {option.doc} |"
         )
+    return "\n".join(lines)
+
+
+def options_page() -> str:
+    """One section for each object that takes options, with who may set the privileged ones."""
+    lines = [
+        "# Options",
+        "",
+        "Generated from `cio_fdw/options.py`. An option of a foreign table beats the server's.",
+        "",
+    ]
+    for scope in SCOPES:
+        chosen = [option for option in OPTIONS if scope in option.scopes]
+        if not chosen:
+            continue
+        lines += [f"## Of a {scope}", ""]
+        for option in chosen:
+            unit = f", {option.unit}" if option.unit else ""
+            default = f"; default `{option.default}`" if option.default is not None else ""
+            lines += [f"### {option.name}", "", f"{option.type}{unit}{default}. {option.doc}"]
+            if option.privileged:
+                lines += ["", f"Set by a superuser or a member of `pg_read_server_files`: it {option.privileged}."]
+            if option.secret:
+                lines += ["", "A secret: it is shown as `***` in messages."]
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -158,6 +183,7 @@ def generated() -> dict[Path, str]:
     return {
         readme: _fenced(text, "tables", tables_table()),
         ROOT / "docs" / "tables.md": tables_page(),
+        ROOT / "docs" / "options.md": options_page(),
         FACTS: sync_facts(),
     }
 

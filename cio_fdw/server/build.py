@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cio_fdw.server.errors import ServerError
+from cio_fdw.server.needs import check_python
 from cio_fdw.server.postgres import Installation, installation, is_embedded
 
 EXTENSIONS = ("cio_fdw", "cio_sync")
@@ -91,6 +92,7 @@ def _check(server: Installation, python: Path, build_dir: Path) -> None:
     for program in ("make", "gcc"):
         if shutil.which(program) is None:
             raise ServerError(f"{program} is missing: {NEEDED}")
+    check_python(python)
 
 
 def _check_writable(server: Installation) -> None:

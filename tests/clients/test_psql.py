@@ -1,0 +1,51 @@
+"""psql: what its describe commands show of the foreign objects. Skipped where the server's programs lack psql."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cio_fdw.server.postgres import installation
+from cio_fdw.simulator.client import Simulator
+from tests.sql.helpers import asked
+
+
+@pytest.fixture
+def psql(pg_config: Path) -> str:
+    own = installation(pg_config).bin_dir / "psql"
+    found = str(own) if own.is_file() else shutil.which("psql")
+    if found is None:
+        pytest.skip("psql is not installed: apt-get install postgresql-client")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (r"\d+ customerio.campaigns", ["Foreign table", "id | bigint", "Server: customerio", "endpoint 'campaigns'"]),
+        (r"\det+ customerio.*", ["customerio | messages", "customerio | _requests", "endpoint 'messages'"]),
+        (r"\dew", ["cio_fdw"]),
+        (r"\des+", ["customerio", "cio_fdw", "base_url"]),
+        (r"\dx", ["cio_fdw"]),
+    ],
+)
+def test_describe(psql: str, database: str, sim: Simulator, command: str, shown: list[str]) -> None:
+    done = subprocess.run(
+        [psql, "-X", "-P", "pager=off", "-c", command, database], capture_output=True, text=True, check=True, timeout=60
+    )
+    text = " ".join(done.stdout.split())
+    assert [part for part in shown if part not in text] == []
+    assert asked(sim) == []
+
+
+def test_describing_mappings_does_not_show_the_key_to_others(psql: str, database: str, simulator: Simulator) -> None:
+    done = subprocess.run(
+        [psql, "-X", "-c", "create role psql_guest", "-c", "set role psql_guest", "-c", r"\deu+",
+         "-c", "reset role", "-c", "drop role psql_guest", database],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert "customerio" in done.stdout
+    assert simulator.key not in done.stdout
