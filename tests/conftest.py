@@ -34,6 +34,10 @@ from cio_fdw.simulator.client import Simulator
 from tests.multicorn import door
 from tests.multicorn.differences import mark_differences
 
+collect_ignore = [] if os.environ.get("CIO_SOAK_S") else ["soak"]
+"""`make soak` runs it: how long it takes is its point."""
+
+
 DATABASE = "cio_test"
 SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60", "log_line_prefix": "%t [%p] %a "}
 RequestsOf = Callable[[], AbstractContextManager[list[str]]]

@@ -19,7 +19,8 @@ cross join lateral (
            min(cio._next_due_at(d, b, cio._now())) filter (where cio._is_due(d, b, cio._now())) as oldest_due_at,
            min(cio._next_due_at(d, b, cio._now())) as next_due_at,
            max(b.fetched_at) as last_success_started_at,
-           (array_agg(b.last_error order by b.attempted_at desc) filter (where b.last_error is not null))[1] as last_error
+           (array_agg(b.last_error order by b.attempted_at desc) filter (
+               where b.last_error is not null and cio._status(d, b, cio._now()) not in ('frozen', 'lost')))[1] as last_error
     from cio.bucket b where b.mirror_id = d.mirror_id) b
 left join lateral (
     -- Unread rows begin right below the newest segment with something left to read.
@@ -57,6 +58,8 @@ create view cio.errors as
 select d.target, b.lo, b.hi, b.attempts, b.attempted_at as at, b.next_attempt_at, b.last_error as error
 from cio.bucket b join cio.mirror_def d using (mirror_id)
 where b.last_error is not null and cio._may_see(d.target)
+  -- Those are not tried again: cio.gaps and cio.buckets tell of them.
+  and cio._status(d, b, cio._now()) not in ('frozen', 'lost')
 union all
 select d.target, r.position, null, r.units_failed, coalesce(r.ended_at, r.started_at), null,
        pg_catalog.concat_ws(': ', r.message, nullif(r.detail, ''))

@@ -1,6 +1,6 @@
 """Twelve backends, a misbehaving API, cancels, terminates and kills, and every answer checked.
 
-CIO_SOAK_S=…       how long (make soak: 600; make test: a short look)
+CIO_SOAK_S=…       how long (make soak: 600; make test does not run it)
 CIO_SOAK_WRITE=1   puts the figures into docs/reliability.md
 """
 
