@@ -95,21 +95,20 @@ def together(cluster: Cluster, start_s: int, now_s: int) -> Figures:
 
 
 def peer(python: Path, program: str, simulator: Simulator, arguments: Sequence[str]) -> Figures:
-    """Runs a peer's program; its memory is the most that the process had."""
+    """Runs a peer's program."""
     environment = {**os.environ, "CIO_APP_API_KEY": simulator.key, "RUNTIME__DLTHUB_TELEMETRY": "false"}
     path = Path(__file__).with_name("peers") / program
     began_s = time.monotonic()
-    process = subprocess.Popen(
-        [str(python), str(path), simulator.url, *arguments], env=environment, stdout=subprocess.PIPE, text=True
+    done = subprocess.run(
+        [str(python), str(path), simulator.url, *arguments],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    with process:
-        output = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - began_s
-    if process.returncode:
-        raise RuntimeError(f"{program} ended with {process.returncode}")
-    return Figures(int(output.split()[-1]), seconds, usage.ru_maxrss / 1024)
+    rows, memory_mb = done.stdout.split()[-2:]
+    return Figures(int(rows), seconds, float(memory_mb))
 
 
 def environment_of(name: str, packages: Sequence[str]) -> Path:

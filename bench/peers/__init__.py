@@ -1,1 +1,1 @@
-"""What a user would pick instead, each as a program of its own that prints how many rows it got."""
+"""What a user would pick instead, each as a program of its own that prints its rows and its memory in MB."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import dlt  # type: ignore[import-not-found]
@@ -39,6 +40,12 @@ def resources(what: str, start_s: int, campaign: int) -> list[dict[str, Any]]:
     ]
 
 
+def most_memory_mb() -> float:
+    """Of this process so far, in MB. What getrusage tells includes the process that started this one."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def main() -> int:
     base, what, start_s, campaign = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     source = rest_api_source(
@@ -52,7 +59,8 @@ def main() -> int:
         pipeline = dlt.pipeline("bench", destination="duckdb", dataset_name="cio", pipelines_dir=directory)
         pipeline.run(source)
         table = "actions" if what == "actions" else "messages"
-        sys.stdout.write(f"{pipeline.last_trace.last_normalize_info.row_counts[table]}\n")
+        count = pipeline.last_trace.last_normalize_info.row_counts[table]
+        sys.stdout.write(f"{count} {most_memory_mb():.0f}\n")
     return 0
 
 

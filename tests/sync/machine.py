@@ -27,6 +27,7 @@ MESSAGES = "/v1/messages$"
 FIRST = today() - 75 * DAY
 LAST = today() - 2 * DAY
 PATIENCE_S = 30.0
+NOTICED_S = 2.0
 WAYS_TO_END = ("cancel", "terminate", "kill", "immediate")
 
 
@@ -158,7 +159,7 @@ class Machine:
         if how in ("cancel", "terminate"):
             self.s.db.execute(f"select pg_{how}_backend(%s)", [pid])
         elif how == "kill":
-            _kill(pid)
+            self._kill(pid)
         else:
             os.kill(self.cluster.pid, signal.SIGQUIT)
         thread.join(PATIENCE_S)
@@ -171,6 +172,20 @@ class Machine:
             self.cluster.start()
         if how in ("kill", "immediate"):
             self._reconnect()
+
+    def _kill(self, pid: int) -> None:
+        """Returns once the server has noticed, which ends every connection; until then it takes new ones too."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        deadline_s = time.monotonic() + NOTICED_S
+        while time.monotonic() < deadline_s:  # not for ever: the backend may have been exiting by itself
+            try:
+                self.s.db.execute("select 1")
+            except psycopg.OperationalError:
+                return
+            time.sleep(0.02)
 
     def _reconnect(self) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -236,13 +251,6 @@ def _run(connection: psycopg.Connection[Any], call: str) -> None:
         with connection:
             connection.execute(call)
     except psycopg.Error:
-        return
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
         return
 
 
