@@ -38,7 +38,7 @@ class Admin:
     ("stage", "number"), CASES, ids=[f"{number.name}-{stage.name.replace(' ', '-')}" for stage, number in CASES]
 )
 def test_stop(place: Place, stage: Stage, number: signal.Signals) -> None:
-    """SIGINT is a fast shutdown, SIGQUIT an immediate one; a smart one, SIGTERM, waits for the clients by definition."""
+    """SIGINT is a fast shutdown, SIGQUIT an immediate one, SIGTERM a smart one: that waits for the clients."""
     admin: Any = Admin(place)
     place.sim.reset()
     logged = len(place.cluster.log_tail(1_000_000))
@@ -52,7 +52,8 @@ def test_stop(place: Place, stage: Stage, number: signal.Signals) -> None:
             os.kill(process_id, number)
             if number == signal.SIGTERM:
                 time.sleep(0.3)
-                assert not place.cluster.has_ended() and not running.is_over
+                assert not place.cluster.has_ended()
+                assert not running.is_over
                 db.cancel()
                 running.join()
                 assert running.error.sqlstate == "57014"
