@@ -117,7 +117,7 @@ def test_random_cancels_of_many_backends(
         record_property("late_s", [late_s[int(len(late_s) * part)] for part in (0.5, 0.9, 0.99)] + late_s[-1:])
         assert set(crowd.outcomes) <= ENDINGS | {"done", GONE}
         assert sum(crowd.outcomes.values()) == BACKENDS * STATEMENTS_EACH
-        assert crowd.outcomes["57014"] and crowd.outcomes["57P01"]
+        assert set(crowd.outcomes) >= ENDINGS
         assert late_s[-1] < LATE_S
         assert postmaster_start(admin) == start, "a backend crashed"
         sim.faults([])
