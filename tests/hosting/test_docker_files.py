@@ -95,7 +95,7 @@ def test_the_first_start_does_what_the_page_says(script: str, page: str) -> None
 def test_readme_begins_like_the_quick_start() -> None:
     readme = (ROOT / "README.md").read_text()
     block = next(found for found in re.findall(r"```sql\n(.*?)```", readme, re.DOTALL) if "CREATE SERVER" in found)
-    quick = (DOCKER / "initdb" / "quickstart.sql").read_text().replace(':"place" :\'where\'', "region 'us'")
+    quick = (DOCKER / "initdb" / "quickstart.sql").read_text().replace(":\"place\" :'where'", "region 'us'")
     assert statements(block) == statements(quick.replace(":'key'", "'…'"))
 
 
@@ -133,7 +133,7 @@ def test_the_key_stays_on_a_loopback_address() -> None:
         assert one["network_mode"] == "service:simulator"
         assert one["environment"]["CIO_BASE_URL"] == "http://127.0.0.1:8765"
         assert one["environment"]["CIO_APP_API_KEY"] == services()["simulator"]["environment"]["CIO_APP_API_KEY"]
-    assert all(port.startswith("127.0.0.1:") for port in services()["simulator"]["ports"])
+    assert all(port["host_ip"] == "127.0.0.1" for port in services()["simulator"]["ports"])
 
 
 def test_volumes_are_named_and_hold_the_data() -> None:

@@ -53,7 +53,7 @@ def sdist(tracked: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
-        archive.extractall(base)  # noqa: S202 (our own archive)
+        archive.extractall(base)
     (source,) = base.iterdir()
     return build("wheel", source, base / "dist")
 
