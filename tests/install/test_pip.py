@@ -87,7 +87,7 @@ def test_install_use_and_uninstall(
         assert list(server.extension_dir.glob("cio_*")) == []
         assert not server.library.exists()
         with psycopg.connect(address, autocommit=True) as db:
-            with pytest.raises(psycopg.Error, match="could not (access file|load library)"):
+            with pytest.raises(psycopg.Error, match=r"could not (access file|load library)"):
                 db.execute("select count(*) from customerio.campaigns")
             # What is left in the catalog can still be dropped.
             db.execute("drop extension cio_sync; drop extension cio_fdw cascade")
