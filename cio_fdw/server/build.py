@@ -102,9 +102,7 @@ def _check(server: Installation, python: Path, build_dir: Path) -> None:
 
 def _check_writable(server: Installation) -> None:
     if not is_writable(server):
-        raise ServerError(
-            f"installing into {server.pkglib_dir} needs root: sudo make install PG_CONFIG={server.pg_config}"
-        )
+        raise ServerError(f"installing into {server.pkglib_dir} needs root: run the same command with sudo")
 
 
 def _make_flags(server: Installation, python: Path) -> list[str]:
