@@ -52,6 +52,7 @@ cio_fdw_handler(PG_FUNCTION_ARGS)
 	FdwRoutine *routine = makeNode(FdwRoutine);
 
 	(void) fcinfo;
+	host_check_version();
 	routine->GetForeignRelSize = host_get_rel_size;
 	routine->GetForeignPaths = host_get_paths;
 	routine->GetForeignPlan = host_get_plan;

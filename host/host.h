@@ -255,4 +255,7 @@ extern HostTable *host_table(Oid table_id);
 extern List *host_import_schema(ImportForeignSchemaStmt *stmt, Oid server_id);
 extern Datum host_validate(PG_FUNCTION_ARGS);
 
+/* version.c */
+extern void host_check_version(void);
+
 #endif

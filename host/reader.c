@@ -130,7 +130,7 @@ conversion_context(void *arg)
 
 	if (reader->current >= 0)
 		errcontext("column \"%s\" of foreign table \"%s\"",
-				   reader->table->names[reader->current], reader->table->relname);
+				   host_from_utf8(reader->table->names[reader->current]), host_from_utf8(reader->table->relname));
 }
 
 /* host_fill_row converts one row tuple into values by attribute number. */

@@ -88,8 +88,7 @@ start_batches(ForeignScanState *node, HostScan *state)
 	for (int i = 0; i < n; i++)
 		values[i] = right_value(node, state, i);
 	quals = host_checked(host_python_quals(reader->table, state->quals, values));
-	reader->batches = PyObject_CallMethod(reader->source, "start", "NN", quals, python_limit(state));
-	host_checked(reader->batches);
+	reader->batches = host_checked(PyObject_CallMethod(reader->source, "start", "NN", quals, python_limit(state)));
 }
 
 /* host_iterate_scan returns the next row, or an empty slot at the end. */

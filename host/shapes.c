@@ -38,6 +38,10 @@
 #define FIRST_US ((int64) (date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 #define LAST_US ((int64) (date2j(9999, 12, 31) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
+/* Those whose seconds since 1970 fit in an integer, in any time zone. */
+#define INTEGER_FIRST_US ((int64) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define INTEGER_LAST_US ((int64) (date2j(2038, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+
 typedef enum StepKind
 {
 	STEP_PLAIN,
@@ -372,27 +376,44 @@ holds(ExprState *condition, ExprContext *context, int64 instant, bool *isnull)
 	return DatumGetBool(ExecEvalExprSwitchContext(condition, context, isnull)) && !*isnull;
 }
 
-/* host_turning_point returns the instant that bounds the column, infinite when there is none. */
+/* makes_integer returns whether an expression casts to integer, which fails for what does not fit. */
+static bool
+makes_integer(Node *node, void *context)
+{
+	if (!node)
+		return false;
+	if (IsA(node, FuncExpr) &&
+		(((FuncExpr *) node)->funcid == F_INT4_NUMERIC || ((FuncExpr *) node)->funcid == F_INT4_FLOAT8))
+		return true;
+	return expression_tree_walker(node, makes_integer, context);
+}
+
+/*
+ * host_turning_point returns the instant that bounds the column, infinite when
+ * there is none. Beyond the instants that an integer allows the condition is
+ * not tried: when it holds there at most, the bound is the last one tried.
+ */
 HostValue
 host_turning_point(const HostQual *qual, ExprState *condition, ExprContext *context)
 {
 	HostValue	value = {.kind = HOST_NULL};
 	bool		rises = qual->op == HOST_GE;
-	int64		low = FIRST_US;
-	int64		high = LAST_US;
+	bool		narrow = makes_integer((Node *) qual->right, NULL);
+	int64		low = narrow ? INTEGER_FIRST_US : FIRST_US;
+	int64		high = narrow ? INTEGER_LAST_US : LAST_US;
 	bool		isnull;
 	bool		at_low = holds(condition, context, low, &isnull);
 	bool		at_high = !isnull && holds(condition, context, high, &isnull);
 
 	if (isnull)
 		return value;
-	if (at_low == at_high)
+	if (at_low == at_high && (at_low || !narrow))
 	{
 		value.kind = HOST_FLOAT;
 		value.real = at_low == rises ? -INFINITY : INFINITY;
 		return value;
 	}
-	while (high - low > 1)
+	while (at_low != at_high && high - low > 1)
 	{
 		int64		middle = low + (high - low) / 2;
 

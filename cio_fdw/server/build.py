@@ -78,8 +78,13 @@ def _extension_files(server: Installation) -> list[Path]:
 
 
 def is_writable(server: Installation) -> bool:
-    """Whether this process may install into the server."""
-    return all(os.access(path, os.W_OK) for path in (server.pkglib_dir, server.extension_dir))
+    """Whether this process may install into the server, making directories that its packages did not make."""
+    return all(os.access(_nearest(path), os.W_OK) for path in (server.pkglib_dir, server.extension_dir))
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or the first directory above it that is there: with the headers alone, there is no extension/."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _check(server: Installation, python: Path, build_dir: Path) -> None:
@@ -97,9 +102,7 @@ def _check(server: Installation, python: Path, build_dir: Path) -> None:
 
 def _check_writable(server: Installation) -> None:
     if not is_writable(server):
-        raise ServerError(
-            f"installing into {server.pkglib_dir} needs root: sudo make install PG_CONFIG={server.pg_config}"
-        )
+        raise ServerError(f"installing into {server.pkglib_dir} needs root: run the same command with sudo")
 
 
 def _make_flags(server: Installation, python: Path) -> list[str]:

@@ -34,8 +34,9 @@ QUIET = (
     "set log_transaction_sample_rate = 0",
     "set log_duration = off",
     "set track_activities = off",
+    "set pg_stat_statements.track = 'none'",
 )
-"""Keeps the statements of a session out of the server's log and of pg_stat_activity."""
+"""Keeps the statements of a session out of the server's log, of pg_stat_activity and of pg_stat_statements."""
 
 
 def set_up(conninfo: str, server_options: Mapping[str, str], key: Secret) -> None:

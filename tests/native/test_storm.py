@@ -1,9 +1,15 @@
-"""Hundreds of statements ended at random moments in one backend: it stays whole and does not grow."""
+"""Hundreds of statements ended at random moments in one backend: it stays whole and does not grow.
+
+`make storm` ends ten thousand (CIO_STORM_CANCELS).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+from pathlib import Path
+from typing import Callable
 
 import psycopg
 
@@ -20,9 +26,11 @@ STATEMENTS = (
     "do $$ begin perform count(*) from customerio.messages; exception when query_canceled then raise; end $$",
     "do $$ declare r record; begin for r in select * from customerio.messages loop null; end loop; end $$",
 )
-ROUNDS = 200
 WARM_UP = 100
+ROUNDS = int(os.environ.get("CIO_STORM_CANCELS", "300")) - WARM_UP
 MAX_GROWTH_KB = 8 * 1024
+IDLE_CONNECTIONS = 3
+"""Connections to the API that a backend keeps: max_concurrency."""
 
 
 def set_timeout(db: Connection, ms: int) -> None:
@@ -50,7 +58,11 @@ def strike(db: Connection, rng: random.Random) -> bool:
     return False
 
 
-def test_random_timeouts(db: Connection, sim: Simulator) -> None:
+def descriptors(db: Connection) -> int:
+    return len(list(Path(f"/proc/{db.info.backend_pid}/fd").iterdir()))
+
+
+def test_random_timeouts(db: Connection, sim: Simulator, record_property: Callable[[str, object], None]) -> None:
     actions = {"path": "/campaigns/2/actions"}
     drip = {"kind": "drip", "bytes_per_s": 3000}
     sim.faults(
@@ -62,11 +74,13 @@ def test_random_timeouts(db: Connection, sim: Simulator) -> None:
     campaigns = scalar(db, "select count(*) from customerio.campaigns")
     rng = random.Random(5)
     cancelled = sum(strike(db, rng) for _ in range(WARM_UP))
-    before = vitals(db)
+    before, fds = vitals(db), descriptors(db)
     cancelled += sum(strike(db, rng) for _ in range(ROUNDS))
     after = vitals(db)
     set_timeout(db, 0)
     assert cancelled > (WARM_UP + ROUNDS) / 2
+    record_property("vitals", f"{cancelled} ended; {before}, {fds} descriptors; then {after}, {descriptors(db)}")
     assert after.threads == 1
+    assert abs(descriptors(db) - fds) <= IDLE_CONNECTIONS
     assert after.memory_kb - before.memory_kb < MAX_GROWTH_KB
     assert scalar(db, "select count(*) from customerio.campaigns") == campaigns

@@ -51,6 +51,13 @@ def test_builds_once_and_again_when_the_library_is_another(own_pg_config, tmp_pa
     assert installation(own_pg_config).library.read_bytes()[:4] == b"\x7fELF"
 
 
+def test_a_directory_that_is_missing_is_made(own_pg_config, tmp_path):
+    """The packages with the headers do not make the directory of the extensions; those with the server do."""
+    installation(own_pg_config).extension_dir.rmdir()
+    build_and_install(own_pg_config, Path(sys.executable), tmp_path / "build")
+    assert (installation(own_pg_config).extension_dir / "cio_fdw.control").is_file()
+
+
 def test_uninstall_removes_what_was_installed(own_pg_config, tmp_path):
     build_and_install(own_pg_config, Path(sys.executable), tmp_path / "build")
     removed = {path.name for path in uninstall(own_pg_config)}
