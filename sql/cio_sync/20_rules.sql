@@ -9,6 +9,14 @@ $$;
 
 comment on function cio._now() is 'the time; the setting cio.now moves it, for tests and for the caller only';
 
+create function cio._plus(at timestamptz, span interval) returns timestamptz
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select (at at time zone 'UTC' + span) at time zone 'UTC' $$;
+
+comment on function cio._plus(timestamptz, interval) is
+'the time that much later, with days of 24 hours: timestamptz + interval counts the days of the session''s time zone';
+
 create function cio._period(m cio.mirror_def, age interval) returns interval
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -26,11 +34,11 @@ create function cio._is_frozen(m cio.mirror_def, b cio.bucket, now timestamptz) 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when m.mode = 'window' then m.retention is not null and b.lo < now - m.retention else false end
+    select m.mode = 'window' and (coalesce(b.lo < cio._plus(now, -m.retention), false) or coalesce(b.hi <= m.start_time, false))
 $$;
 
 comment on function cio._is_frozen(cio.mirror_def, cio.bucket, timestamptz) is
-'whether the source no longer holds all rows of the bucket, so that it is never asked again';
+'whether the bucket is never asked again: the source no longer holds all its rows, or it lies before the mirror''s beginning';
 
 create function cio._is_due(m cio.mirror_def, b cio.bucket, now timestamptz) returns boolean
 language sql stable
@@ -43,7 +51,7 @@ as $$
         when m.mode <> 'window' then now - b.fetched_at >= m.tier_periods[1]
         when now - b.lo < m.lookback then now - b.fetched_at >= cio._period(m, now - b.lo)
         -- The closing reading: once after the last tier, however long nothing was refreshed.
-        else now >= b.hi + m.lookback and b.fetched_at < b.hi + m.lookback
+        else now >= cio._plus(b.hi, m.lookback) and b.fetched_at < cio._plus(b.hi, m.lookback)
     end
 $$;
 
@@ -57,10 +65,10 @@ as $$
         when cio._is_frozen(m, b, now) then null
         when b.next_attempt_at > now then b.next_attempt_at
         when b.fetched_at is null or b.invalid or b.attempts > 0 then now
-        when m.mode <> 'window' then b.fetched_at + m.tier_periods[1]
-        when now - b.lo < m.lookback and b.fetched_at + cio._period(m, now - b.lo) < b.lo + m.lookback
-            then b.fetched_at + cio._period(m, now - b.lo)
-        when b.fetched_at < b.hi + m.lookback then b.hi + m.lookback
+        when m.mode <> 'window' then cio._plus(b.fetched_at, m.tier_periods[1])
+        when now - b.lo < m.lookback and cio._plus(b.fetched_at, cio._period(m, now - b.lo)) < cio._plus(b.lo, m.lookback)
+            then cio._plus(b.fetched_at, cio._period(m, now - b.lo))
+        when b.fetched_at < cio._plus(b.hi, m.lookback) then cio._plus(b.hi, m.lookback)
     end
 $$;
 
@@ -76,7 +84,7 @@ as $$
         when b.fetched_at is null then 'pending'
         when b.invalid then 'invalid'
         when b.suspect then 'suspect'
-        when m.mode = 'window' and b.fetched_at >= b.hi + m.lookback then 'settled'
+        when m.mode = 'window' and b.fetched_at >= cio._plus(b.hi, m.lookback) then 'settled'
         when cio._is_due(m, b, now) then 'due'
         else 'current'
     end
@@ -91,7 +99,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- The last day before the retention is a margin: the source forgets by its own clock.
     select m.deletes <> 'ignore' and case
-        when m.mode = 'window' then m.retention is null or lo >= now - m.retention + interval '1 day'
+        when m.mode = 'window' then m.retention is null or lo >= cio._plus(now, interval '1 day' - m.retention)
         else m.mode = 'snapshot'
     end
 $$;
@@ -135,12 +143,13 @@ begin
     end if;
     return (
         select coalesce(
-            min(b.lo) filter (where b.fetched_at is null or b.fetched_at < b.hi or b.invalid),
-            max(b.hi),
+            min(b.lo) filter (where (b.fetched_at is null or b.fetched_at < b.hi or b.invalid)
+                              and not cio._is_frozen(m, b, cio._now())),
+            max(b.hi) filter (where b.fetched_at is not null or not cio._is_frozen(m, b, cio._now())),
             '-infinity')
         from cio.bucket b
-        where b.mirror_id = m.mirror_id and not (b.fetched_at is null and cio._is_frozen(m, b, cio._now())));
+        where b.mirror_id = m.mirror_id);
 end $$;
 
 comment on function cio.frontier(regclass) is
-'the time up to which every bucket is complete: below it the local table has no hole, from it on the source must be asked';
+'the time up to which nothing is missing that the source could still give; from it on the source must be asked';

@@ -32,6 +32,8 @@ begin
     if b.mirror_id is null then
         return 'none';
     end if;
+    -- As it is now: a backfill has moved the start.
+    select d.* into m from cio.mirror_def d where d.mirror_id = r.mirror_id;
     now := cio._now();
     begin
         if m.mode = 'cursor' then

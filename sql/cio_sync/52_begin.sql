@@ -23,6 +23,9 @@ begin
     end if;
     perform cio._check_columns(m);
     perform cio._plan_buckets(m, now);
+    if kind = 'backfill' then
+        m := cio._open_past(m, lo);
+    end if;
     if kind = 'refresh' then
         total := cio._units_due(m, now);
     elsif kind = 'range' then
@@ -30,7 +33,8 @@ begin
         select count(*) into total from cio.bucket b
         where b.mirror_id = m.mirror_id and b.lo < _begin.hi and b.hi > _begin.lo and _begin.lo < _begin.hi and not cio._is_frozen(m, b, now);
     else
-        select ceil(extract(epoch from coalesce(min(b.lo), now) - _begin.lo) / extract(epoch from m.bucket)) into total
+        select count(*) filter (where cio._is_past(m, b, now) and b.hi > _begin.lo)
+               + greatest(0, ceil(extract(epoch from coalesce(min(b.lo), now) - _begin.lo) / extract(epoch from m.bucket))) into total
         from cio.bucket b where b.mirror_id = m.mirror_id;
     end if;
     if total > 0 then
@@ -143,7 +147,7 @@ end $$;
 comment on function cio._check_range(regclass, timestamptz, timestamptz) is 'an error when the mirror has no ranges, or this is none';
 
 create function cio._check_backfill(target regclass, down_to timestamptz, stop_after_empty int) returns void
-language plpgsql volatile
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -157,14 +161,34 @@ begin
             using errcode = 'invalid_parameter_value',
                 hint = format('CALL cio.backfill(%L, now() - interval ''1 year'');', target);
     end if;
-    -- Of the bucket in which the mirror begins only the later part was read. Below it, each bucket moves the start.
-    update cio.bucket b set invalid = true, attempted_at = null
-    where b.mirror_id = m.mirror_id and b.lo < m.start_time and b.hi > m.start_time and down_to < m.start_time;
-    update cio.mirror_def d set start_time = greatest(down_to, date_bin(m.bucket, m.start_time, m.origin))
-    where d.mirror_id = m.mirror_id and d.start_time > down_to;
 end $$;
 
-comment on function cio._check_backfill(regclass, timestamptz, int) is 'moves the start of the mirror down; an error for unusable arguments';
+comment on function cio._check_backfill(regclass, timestamptz, int) is 'an error for unusable arguments';
+
+create function cio._open_past(m cio.mirror_def, down_to timestamptz) returns cio.mirror_def
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform cio._reopen_first(m, down_to);
+    update cio.mirror_def d set start_time = greatest(down_to, date_bin(m.bucket, m.start_time, m.origin))
+    where d.mirror_id = m.mirror_id and d.start_time > down_to;
+    return cio._own_mirror(m.target);
+end $$;
+
+comment on function cio._open_past(cio.mirror_def, timestamptz) is
+'the mirror, beginning where its first bucket does; each bucket of the backfill moves the start further down';
+
+create function cio._reopen_first(m cio.mirror_def, start_time timestamptz) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    update cio.bucket b set invalid = b.fetched_at is not null, attempted_at = null
+    where b.mirror_id = m.mirror_id and b.lo < m.start_time and b.hi > m.start_time and _reopen_first.start_time < m.start_time
+$$;
+
+comment on function cio._reopen_first(cio.mirror_def, timestamptz) is
+'with an earlier start the first bucket is to be read again: of it only what lies after the old start was read';
 
 create function cio._own_targets() returns regclass[]
 language sql stable

@@ -16,8 +16,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     old cio.mirror_def := cio._own_mirror(target);
-    m cio.mirror_def := old;
+    m cio.mirror_def;
 begin
+    -- Waits for the units at work, which read by the old definition, and keeps others from beginning.
+    perform from cio.mirror_def d where d.mirror_id = old.mirror_id for update;
+    old := cio._own_mirror(target);
+    m := old;
     m.source := coalesce(source, m.source);
     m.page_source := case when m.mode = 'cursor' then cio._page_source(m.source) end;
     m.bucket := coalesce(bucket, m.bucket);
@@ -34,8 +38,16 @@ begin
         tier_periods = m.tier_periods, lookback = m.lookback, start_time = m.start_time, retention = m.retention,
         deletes = m.deletes, max_delete_fraction = m.max_delete_fraction, on_new_column = m.on_new_column
     where d.mirror_id = m.mirror_id;
-    if m.mode = 'window' and m.bucket <> old.bucket then
-        perform cio._regrid(m);
+    if m.mode = 'window' then
+        perform cio._reopen_first(old, m.start_time);
+        if m.bucket <> old.bucket then
+            perform cio._regrid(m);
+        end if;
+        -- What was never read and is not wanted any more is no gap.
+        delete from cio.bucket b where b.mirror_id = m.mirror_id and b.fetched_at is null and b.hi <= m.start_time;
+        if exists (select from cio.bucket b where b.mirror_id = m.mirror_id) then
+            perform cio._plan_buckets(m, cio._now());
+        end if;
     end if;
     if m.bucket <> old.bucket or m.source <> old.source then
         perform cio._make_views(m);
@@ -46,26 +58,30 @@ comment on function cio.alter_mirror(regclass, regclass, interval, jsonb, timest
 'changes a mirror; null keeps what is';
 
 create function cio._regrid(m cio.mirror_def) returns void
-language plpgsql volatile
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    perform from cio.bucket b where b.mirror_id = m.mirror_id for update;
-    create temporary table _cio_old on commit drop as select * from cio.bucket b where b.mirror_id = m.mirror_id;
-    delete from cio.bucket b where b.mirror_id = m.mirror_id;
-    -- What a new bucket promises is the least of what those below it promised.
+    -- What a new bucket promises is the least of what those below it promised; one that they do not cover is read again.
+    with old as materialized (
+        delete from cio.bucket b where b.mirror_id = m.mirror_id returning b.*
+    ), ends as (
+        select date_bin(m.bucket, min(lo), m.origin) at time zone 'UTC' as lo, max(hi) as hi from old
+    ), grid as (
+        select u at time zone 'UTC' as lo, (u + m.bucket) at time zone 'UTC' as hi, e.hi as newest
+        from ends e, generate_series(e.lo, (e.hi - interval '1 microsecond') at time zone 'UTC', m.bucket) u
+    )
     insert into cio.bucket (mirror_id, lo, hi, fetched_at, invalid, suspect, rows_seen)
-    select m.mirror_id, g.lo, g.lo + m.bucket,
+    select m.mirror_id, g.lo, g.hi,
            case when bool_and(o.fetched_at is not null) then min(o.fetched_at) end,
-           bool_or(o.invalid), bool_or(o.suspect),
+           bool_and(o.fetched_at is not null)
+               and (bool_or(o.invalid)
+                    or sum(greatest(interval '0', least(o.hi, g.hi) - greatest(o.lo, g.lo, m.start_time)))
+                       < least(g.hi, min(g.newest)) - greatest(g.lo, m.start_time)),
+           bool_or(o.suspect),
            sum(o.rows_seen * least(1, extract(epoch from m.bucket) / extract(epoch from o.hi - o.lo)))::int
-    from generate_series(
-        (select date_bin(m.bucket, min(b.lo), m.origin) from pg_temp._cio_old b),
-        (select max(b.hi) from pg_temp._cio_old b) - interval '1 microsecond', m.bucket) g(lo)
-    join pg_temp._cio_old o on o.lo < g.lo + m.bucket and o.hi > g.lo
-    group by g.lo;
-    drop table pg_temp._cio_old;
-end $$;
+    from grid g join old o on o.lo < g.hi and o.hi > g.lo
+    group by g.lo, g.hi
+$$;
 
 comment on function cio._regrid(cio.mirror_def) is 'the ledger again, with buckets of another length';
 

@@ -51,6 +51,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     added text;
+    timeout text := current_setting('lock_timeout');
 begin
     perform cio._check_types(m);
     if m.on_new_column = 'ignore' then
@@ -72,7 +73,7 @@ begin
         raise warning 'cio: %: new columns % wait until nobody uses the table', m.target, added
             using hint = format('SELECT cio.sync_columns(%L);', m.target);
     end;
-    perform set_config('lock_timeout', '0', true);
+    perform set_config('lock_timeout', timeout, true);
 end $$;
 
 comment on function cio._check_columns(cio.mirror_def) is 'what on_new_column says, before a refresh';

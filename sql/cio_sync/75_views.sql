@@ -6,7 +6,7 @@ select d.target, d.source, c.relowner::regrole as owner, d.mode, d.key_columns, 
        case when d.mode = 'window' then cio.frontier(d.target) end as frontier,
        b.due, b.settled, b.frozen, b.lost, b.failed, b.suspect, b.oldest_due_at, b.next_due_at,
        b.last_success_started_at, b.last_error,
-       case when d.mode = 'cursor' then g.oldest + d.retention end as loss_deadline
+       case when d.mode = 'cursor' then cio._plus(g.oldest, d.retention) end as loss_deadline
 from cio.mirror_def d
 join pg_catalog.pg_class c on c.oid = d.target
 cross join lateral (
@@ -80,13 +80,17 @@ comment on view cio.buckets is 'the ledger: each range of time with when it was 
 comment on column cio.buckets.status is 'pending, current, due, settled, invalid, suspect, failed, frozen (kept for ever) or lost (forgotten by the source before it was read)';
 
 create view cio.gaps as
-select d.target, b.lo, b.hi, cio._status(d, b, cio._now()) as reason,
-       case when d.retention is not null then b.lo + d.retention end as lost_at
+select d.target, greatest(b.lo, b.fetched_at, d.start_time) as lo, b.hi,
+       case when b.fetched_at is null then cio._status(d, b, cio._now()) else 'lost' end as reason,
+       cio._plus(b.lo, d.retention) as lost_at
 from cio.bucket b join cio.mirror_def d using (mirror_id)
-where d.mode = 'window' and b.fetched_at is null and cio._may_see(d.target)
+where d.mode = 'window' and cio._may_see(d.target) and b.hi > coalesce(d.start_time, '-infinity')
+  -- The rest of a bucket that the source began to forget before it was read again.
+  and (b.fetched_at is null or (b.fetched_at < b.hi and cio._is_frozen(d, b, cio._now())))
 union all
 select d.target, s.below_at, s.bottom_at,
-       case when s.next_page is null or s.bottom_at + d.retention < cio._now() then 'lost' else 'unread' end, s.bottom_at + d.retention
+       case when s.next_page is null or cio._plus(s.bottom_at, d.retention) < cio._now() then 'lost' else 'unread' end,
+       cio._plus(s.bottom_at, d.retention)
 from (
     select x.mirror_id, x.bottom_at, x.next_page, x.top_at,
            lead(x.top_at) over (partition by x.mirror_id order by x.segment_id desc) as below_at
@@ -123,7 +127,7 @@ begin
     with part as (
         select 'first load' as scope, 1 as n,
                case m.mode
-                   when 'window' then typical * extract(epoch from now - greatest(m.start_time, now - m.retention)) / extract(epoch from m.bucket)
+                   when 'window' then typical * extract(epoch from now - greatest(m.start_time, cio._plus(now, -m.retention))) / extract(epoch from m.bucket)
                    when 'cursor' then (select sum(s.pages) from cio.segment s where s.mirror_id = m.mirror_id)
                    else typical end as requests
         union all

@@ -142,7 +142,7 @@ def test_a_cancelled_session_that_lives_on_reads_as_interrupted(s: Sync) -> None
 
 def test_statement_timeout(s: Sync) -> None:
     with s.connect() as connection:
-        connection.execute("set statement_timeout = '700ms'")
+        connection.execute("set statement_timeout = '1600ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute(f"call cio.refresh('{TARGET}')")
     assert s.value("select count(*) from cio.buckets where fetched_at is not null") >= 2
