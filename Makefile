@@ -10,7 +10,7 @@ export PYTHON CIO_RUNTIME
 
 RUNTIME = runtime="$$(tools/runtime.sh)"; bin="$$runtime/venv/bin"
 
-.PHONY: help demo test lint docs pytest oracle soak storm bench up install uninstall clean
+.PHONY: help demo test lint docs pytest clients oracle soak storm bench up install uninstall clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -33,6 +33,9 @@ docs: ## write the generated parts of the documentation
 pytest: ## the test suite; ARGS='tests/unit -k name' narrows it
 	@$(RUNTIME); export CIO_TEST_PG_CONFIG="$(PG_CONFIG)" HYPOTHESIS_STORAGE_DIRECTORY="$$runtime/hypothesis" PYTHONDONTWRITEBYTECODE=1; \
 	"$$bin/python" -m pytest -o cache_dir="$$runtime/pytest" $(ARGS)
+
+clients: ## what people connect with: drivers and tools against the tables; fetched on first use
+	@$(RUNTIME); tools/clients.sh "$$runtime"; CIO_CLIENTS=1 $(MAKE) pytest ARGS="tests/clients $(ARGS)"
 
 oracle: ## 20,100 generated statements against plain copies; CIO_ORACLE_SEED=… repeats a run
 	@CIO_ORACLE_STATEMENTS="$${CIO_ORACLE_STATEMENTS:-20100}" $(MAKE) pytest ARGS="tests/oracle $(ARGS)"

@@ -19,6 +19,9 @@ from cio_fdw.simulator.client import Simulator
 
 LATE_DAYS = (7, 30)
 LOOKBACK_DAYS = 3
+DBT = ("dbt-core>=1.9,<1.12", "dbt-postgres>=1.9,<1.12")
+"""As in tests/clients/requirements-dbt.txt."""
+
 MODEL = """\
 {{{{ config(materialized='incremental', unique_key='id', incremental_strategy='delete+insert') }}}}
 select * from customerio.messages where created < '{now}' and created >=
@@ -60,7 +63,7 @@ def plain_view(world: Source, days: int) -> Peer:
 
 def dbt(world: Source, days: int) -> Peer:
     """An incremental model of dbt-postgres that looks back some days; seconds include dbt's own start."""
-    program = environment_of("dbt", ("dbt-core", "dbt-postgres")).with_name("dbt")
+    program = environment_of("dbt", DBT).with_name("dbt")
     with tempfile.TemporaryDirectory() as directory:
         project = Path(directory)
         _write_project(project, world, days)

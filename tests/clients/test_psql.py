@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from cio_fdw.server.postgres import installation
+from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.client import Simulator
 from tests.sql.helpers import asked
 
-
-@pytest.fixture
-def psql(pg_config: Path) -> str:
-    own = installation(pg_config).bin_dir / "psql"
-    found = str(own) if own.is_file() else shutil.which("psql")
-    if found is None:
-        pytest.skip("psql is not installed: apt-get install postgresql-client")
-    return found
+TABLE_COMMENT = ENDPOINTS["messages"].doc
+COLUMN_COMMENT = next(column.doc for column in ENDPOINTS["messages"].columns if column.name == "deduplicate_id")
 
 
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
+        (r"\d customerio.*", ['Foreign table "customerio.messages"', "raw | jsonb", "Server: customerio"]),
         (r"\d+ customerio.campaigns", ["Foreign table", "id | bigint", "Server: customerio", "endpoint 'campaigns'"]),
+        (r"\d+ customerio.messages", ["created | timestamp with time zone", "Description", COLUMN_COMMENT]),
+        (r"\dE+ customerio.*", ["customerio | messages | foreign table", TABLE_COMMENT]),
         (r"\det+ customerio.*", ["customerio | messages", "customerio | _requests", "endpoint 'messages'"]),
-        (r"\dew", ["cio_fdw"]),
+        (r"\dew+", ["cio_fdw", "cio_fdw_handler", "cio_fdw_validator"]),
         (r"\des+", ["customerio", "cio_fdw", "base_url"]),
         (r"\dx", ["cio_fdw"]),
     ],
