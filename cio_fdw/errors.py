@@ -69,6 +69,10 @@ class OptionValueError(CioError, sqlstate="HV024"):
     """An option whose value is malformed or out of range. The hint says what is accepted."""
 
 
+class SettingError(CioError, sqlstate="22023"):
+    """A setting of the session has a value that means nothing (the second door; the first has PostgreSQL check it)."""
+
+
 class MissingKeyError(CioError, sqlstate="28000"):
     """The user mapping holds no App API key."""
 

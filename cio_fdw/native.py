@@ -78,7 +78,7 @@ PARENT_LISTS = {
 
 
 class NativeHost(Host, Protocol):
-    """What the C host lends."""
+    """What a door lends: the C host, or the backend that Multicorn runs in."""
 
     def warning(self, text: str) -> None:
         """Warns the client."""
@@ -98,7 +98,10 @@ _transports: dict[tuple[str, str], Transport] = {}
 
 
 class Table(NamedTuple):
-    """A foreign table as the host describes it. A dropped column has no name and no type."""
+    """A foreign table as the host describes it. A dropped column has no name and no type.
+
+    `host`: of another door, which may share the backend with the C host; None: the C host.
+    """
 
     relname: str
     server: str
@@ -106,6 +109,7 @@ class Table(NamedTuple):
     table_options: Mapping[str, str]
     names: Sequence[Optional[str]]
     types: Sequence[Optional[str]]
+    host: Optional[NativeHost] = None
 
     def endpoint(self) -> Endpoint:
         """The catalog entry, after checking that the table's columns are its columns."""
@@ -141,7 +145,9 @@ class Table(NamedTuple):
 
     def settings(self, mapping: Optional[Mapping[str, str]] = None) -> Settings:
         settings = option_table.resolve(self.server_options, self.table_options, mapping)
-        return settings if settings.cache_ttl_s and _caching() else replace(settings, cache_ttl_s=0)
+        host = self.host or _host
+        caches = settings.cache_ttl_s and host is not None and host.caching()
+        return settings if caches else replace(settings, cache_ttl_s=0)
 
 
 def start(host: NativeHost) -> None:
@@ -234,20 +240,15 @@ def open_scan(
     table: tuple[Any, ...],
     mapping: Optional[Mapping[str, str]],
     wanted: Sequence[str],
-    statement: Optional[int] = None,
-    host: Optional[Host] = None,
+    statement: int,
 ) -> Union[Scan, seeing.OwnScan]:
-    """`statement`: tells statements apart for the cache; None: nothing is cached. `host`: of another door, which may
-    share the backend with this one."""
+    """`statement`: tells statements apart, for what one keeps in memory."""
     described = Table(*table)
-    if own := _own_scan(described, mapping, wanted, host):
+    if own := _own_scan(described, mapping, wanted):
         return own
-    settings, stats = _mapped(described, mapping), Stats()
-    if statement is None:
-        settings = replace(settings, cache_ttl_s=0)
-    memory = Statement() if statement is None else Statement.of(statement)
-    cache = Responses(settings, stats, memory, PARENT_LISTS)
-    return Scan(described, _tools(settings, stats, wanted, cache, host), cache)
+    settings, stats, host = _mapped(described, mapping), Stats(), described.host or _started()
+    cache = Responses(settings, stats, Statement.of(statement), PARENT_LISTS)
+    return Scan(described, _tools(host, settings, stats, wanted, cache), cache, host)
 
 
 def open_sample(
@@ -259,25 +260,18 @@ def open_sample(
     # Statistics are of the API's present answers.
     settings = replace(_mapped(described, mapping), cache_ttl_s=0)
     ask = Ask(described.endpoint(), (), settings, int(time.time()), ENDPOINTS)
-    return Sample(ask, _tools(settings, Stats(), wanted))
+    return Sample(ask, _tools(_started(), settings, Stats(), wanted))
 
 
-def _own_scan(
-    table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str], host: Optional[Host] = None
-) -> Optional[seeing.OwnScan]:
+def _own_scan(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Optional[seeing.OwnScan]:
     own = table.own()
-    return seeing.OwnScan(own, _mapped(table, mapping), wanted, host or _started()) if own else None
+    return seeing.OwnScan(own, _mapped(table, mapping), wanted, table.host or _started()) if own else None
 
 
 def _started() -> NativeHost:
     if _host is None:
         raise RuntimeError("the door was not started")
     return _host
-
-
-def _caching() -> bool:
-    """Whether the session uses answers that are kept. Without the native host there is no such setting, and no use."""
-    return _host is not None and _host.caching()
 
 
 def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
@@ -291,11 +285,7 @@ def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
 
 
 def _tools(
-    settings: Settings,
-    stats: Stats,
-    wanted: Sequence[str],
-    cache: Optional[Responses] = None,
-    host: Optional[Host] = None,
+    host: Host, settings: Settings, stats: Stats, wanted: Sequence[str], cache: Optional[Responses] = None
 ) -> Tools:
     if settings.key is None:
         raise RuntimeError("settings with a mapping have a key")
@@ -305,16 +295,17 @@ def _tools(
     )
     journal = Journal(state_directory(settings.state_dir))
     fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add, cache=cache)
-    return Tools(host or _started(), fetcher, stats, wanted, settings.max_concurrency)
+    return Tools(host, fetcher, stats, wanted, settings.max_concurrency)
 
 
 class Scan:
     """One scan node of a statement; `start` runs it, again for each rescan."""
 
-    def __init__(self, table: Table, tools: Tools, cache: Responses) -> None:
+    def __init__(self, table: Table, tools: Tools, cache: Responses, host: NativeHost) -> None:
         self._table = table
         self._tools = tools
         self._cache = cache
+        self._host = host
         self._plan: Optional[Plan] = None
 
     def start(self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None) -> Iterator[list[Row]]:
@@ -331,12 +322,12 @@ class Scan:
                 yield batch
         self._complain()
         # Not of a run that was ended: its error tells, or the reader had enough.
-        if _host is not None and (text := pace.told(self._table.relname, _host.log_min_ms())):
-            _host.log(text)
+        if text := pace.told(self._table.relname, self._host.log_min_ms()):
+            self._host.log(text)
 
     def _complain(self) -> None:
         if complaint := self._cache.complaint:
-            _started().warning(f"cio_fdw: {complaint}")
+            self._host.warning(f"cio_fdw: {complaint}")
 
     def close(self) -> None:
         """The statement is over. After an error, tracebacks may keep this object a little longer."""

@@ -26,11 +26,11 @@ import pytest
 from cio_fdw.secret import Secret
 from cio_fdw.server.build import build_and_install, is_writable
 from cio_fdw.server.cluster import THROW_AWAY, Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.errors import ServerError
 from cio_fdw.server.postgres import embedded_pg_config, installation
 from cio_fdw.server.up import build_dir_for
 from cio_fdw.simulator.client import Simulator
+from tests import doors
 from tests.multicorn import door
 from tests.multicorn.differences import mark_differences
 
@@ -44,33 +44,37 @@ RequestsOf = Callable[[], AbstractContextManager[list[str]]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--door", choices=("native", "multicorn"), default="native", help="the wrapper under test")
+    parser.addoption("--door", choices=doors.NAMES, default=doors.NAMES[0], help="the wrapper under test")
     parser.addoption("--cancels", type=int, default=200, help="how often the second door is cancelled")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--door") == "multicorn":
+def pytest_configure(config: pytest.Config) -> None:
+    doors.choose(config.getoption("--door"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if doors.is_multicorn():
         mark_differences(items)
 
 
 @pytest.fixture(scope="session")
-def is_multicorn(request: pytest.FixtureRequest) -> bool:
+def is_multicorn() -> bool:
     """Whether the second door is under test."""
-    return bool(request.config.getoption("--door") == "multicorn")
+    return doors.is_multicorn()
 
 
 @pytest.fixture(scope="session")
-def pg_config(is_multicorn: bool) -> Path:
-    """pg_config of the server under test, which has the extension of this checkout."""
+def pg_config() -> Path:
+    """pg_config of the server under test, which has the extensions of this checkout: cio_sync is for both doors."""
     path = Path(os.environ.get("CIO_TEST_PG_CONFIG") or embedded_pg_config())
-    if is_multicorn:
-        return path
+    if doors.is_multicorn() and not door.is_installed(path):
+        pytest.skip(f"Multicorn2 is not installed in the PostgreSQL of {path}")
     python = Path(sys.executable)
     server = installation(path)
     try:
         build_and_install(path, python, build_dir_for(python, path))
     except ServerError as error:
-        if server.library.is_file() and not is_writable(server):
+        if (server.library.is_file() or doors.is_multicorn()) and not is_writable(server):
             sys.stderr.write(f"\ncio_fdw: testing the extension that is installed: {error}\n")
             return path
         pytest.fail(f"the host could not be built: {error}", pytrace=False)
@@ -78,8 +82,8 @@ def pg_config(is_multicorn: bool) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(pg_config: Path, is_multicorn: bool) -> Iterator[Cluster]:
-    if is_multicorn:
+def cluster(pg_config: Path) -> Iterator[Cluster]:
+    if doors.is_multicorn():
         with door.cluster(pg_config, SETTINGS) as running:
             yield running
         return
@@ -96,12 +100,11 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def database(cluster: Cluster, simulator: Simulator, is_multicorn: bool) -> str:
+def database(cluster: Cluster, simulator: Simulator) -> str:
     with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
         connection.execute(f"create database {DATABASE}")
     address = cluster.socket_url(DATABASE)
-    prepare = door.set_up if is_multicorn else set_up
-    prepare(address, {"base_url": simulator.url, "requests_per_second": "1000"}, Secret(simulator.key))
+    doors.set_up(address, {"base_url": simulator.url, "requests_per_second": "1000"}, Secret(simulator.key))
     return address
 
 

@@ -1,7 +1,9 @@
 """The PostgreSQL backend around this interpreter, by the symbols that its executable exports.
 
     backend().wait(1.0, fd)                  the Host of scans: raises Interrupted within SLICE_S of a cancel
-    backend().notice("…")
+    backend().notice("…")                    and warning, log
+    backend().caching()                      whether SET cio_fdw.cache is on
+    backend().statement                      tells a running statement from others
     backend().prepare_error("28000", "…")    and then `finish_error`, with no Python frame on the stack
 
 PostgreSQL reports an error by a jump over the frames in between. Over a frame of Python that would break the
@@ -18,10 +20,13 @@ from functools import cache
 from typing import Optional
 
 from cio_fdw.errors import Interrupted
+from cio_fdw.multicorn import settings
 
 SLICE_S = 0.05
 """Longest time between two looks at whether the statement shall end; a signal does not wake Python's poll."""
+LOG = 15
 NOTICE = 18
+WARNING = 19
 ERROR = 21
 ERROR_BEFORE_14 = 20
 """Levels of elog.h."""
@@ -46,6 +51,12 @@ class Backend:
         self._option = self._postgres.GetConfigOption
         self._option.argtypes = (ctypes.c_char_p, ctypes.c_bool, ctypes.c_bool)
         self._option.restype = ctypes.c_char_p
+        self._has_snapshot = self._postgres.ActiveSnapshotSet
+        self._has_snapshot.restype = ctypes.c_bool
+        self._snapshot = self._postgres.GetActiveSnapshot
+        self._snapshot.restype = ctypes.c_void_p
+        self._statement_start = self._postgres.GetCurrentStatementStartTimestamp
+        self._statement_start.restype = ctypes.c_int64
         self._encoding_name = self._postgres.GetDatabaseEncodingName
         self._encoding_name.restype = ctypes.c_char_p
         self._start_error = self._postgres.errstart
@@ -71,6 +82,28 @@ class Backend:
         """The session's value of a setting that exists."""
         return str(self._option(name.encode(), True, False).decode("ascii", "replace"))
 
+    @property
+    def statement(self) -> int:
+        """Another number in each statement that is under way, those in functions included; 0 between statements.
+
+        A statement's snapshot lives as long as it does; its address may be used again by one of a later message.
+        Greater than any address, by which the native door tells statements apart.
+        """
+        if not self._has_snapshot():
+            return 0
+        return int(self._statement_start()) << 64 | int(self._snapshot() or 0)
+
+    def caching(self) -> bool:
+        return settings.caching(self._setting(settings.CACHE))
+
+    def log_min_ms(self) -> int:
+        return settings.log_min_ms(self._setting(settings.LOG_MIN_DURATION))
+
+    def _setting(self, name: str) -> Optional[str]:
+        """None where nobody has set it, and the native extension is not loaded."""
+        found: Optional[bytes] = self._option(name.encode(), True, False)
+        return None if found is None else found.decode("ascii", "replace")
+
     def check(self) -> None:
         """Raises Interrupted when PostgreSQL wants the statement to end."""
         if self._pending.value and (any(flag.value for flag in self._ends) or self._client_is_gone()):
@@ -95,11 +128,20 @@ class Backend:
                 return False
 
     def notice(self, text: str) -> None:
-        """Tells the client. Characters beyond ASCII are escaped: converting them could fail, with a jump."""
+        self._tell(NOTICE, text)
+
+    def warning(self, text: str) -> None:
+        self._tell(WARNING, text)
+
+    def log(self, text: str) -> None:
+        self._tell(LOG, text)
+
+    def _tell(self, level: int, text: str) -> None:
+        """Tells client or log. Characters beyond ASCII are escaped: converting them could fail, with a jump."""
         # A notice looks for a cancel at its end, and would jump.
         self._holdoff.value += 1
         try:
-            if self._start_error(NOTICE, None):
+            if self._start_error(level, None):
                 self._text("errmsg_internal", text.encode("ascii", "backslashreplace"))
                 self.finish_error(None, 0, None)
         finally:

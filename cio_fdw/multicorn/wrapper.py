@@ -26,13 +26,15 @@ from cio_fdw.multicorn.backend import backend
 from cio_fdw.multicorn.conditions import MulticornQual, Translator, Triple
 from cio_fdw.multicorn.datums import converter
 from cio_fdw.multicorn.moments import clock
-from cio_fdw.options import MAPPING, OPTIONS, TABLE
+from cio_fdw.options import MAPPING, OPTIONS, SERVER, TABLE
 from cio_fdw.quals import UNKNOWN
 from cio_fdw.seeing import OwnScan
 
 UNUSABLE_ROWS = 1000
 """What the planner is told of a table that cannot be used: why, the statement will say with its SQLSTATE."""
 _SCOPES = {option.name: option.scopes for option in OPTIONS}
+_TABLE_ALIASES = {f"table_{option.name}": option.name for option in OPTIONS if option.scopes == (SERVER, TABLE)}
+"""Names by which a table beats its server: Multicorn tells options by name alone, and lets the server win."""
 Shape = tuple[tuple[Any, ...], frozenset[str]]
 
 
@@ -56,8 +58,9 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
         self._types = {name: column.base_type_name for name, column in columns.items()}
         self._wanted = tuple(columns)
         self._planned: Optional[_Planned] = None
-        # Of the statement under way, for EXPLAIN ANALYZE: nothing tells which scan it asks about, but their shape.
-        self._scans: dict[Shape, Union[native.Scan, OwnScan]] = {}
+        # Of statements under way, by their numbers: rescans go on with theirs, and EXPLAIN ANALYZE asks what it did.
+        # Nothing tells which scan of a statement it asks about, but their shape.
+        self._scans: dict[tuple[int, Shape], Union[native.Scan, OwnScan]] = {}
 
     @cached_property
     def _table(self) -> native.Table:
@@ -68,16 +71,29 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
                 "the foreign table has no option endpoint",
                 hint="IMPORT FOREIGN SCHEMA sets it, as in endpoint 'messages'.",
             )
-        return native.Table(name, "", self._server_options, self._of(TABLE), self._wanted, tuple(self._types.values()))
+        types = tuple(self._types.values())
+        return native.Table(
+            name, "", self._server_options, self._table_options, self._wanted, types, host=self.backend()
+        )
 
     def _of(self, scope: str) -> dict[str, str]:
         """The options that belong there alone: Multicorn gives those of server, mapping and table in one dict."""
         return {name: text for name, text in self._options.items() if _SCOPES.get(name) == (scope,)}
 
     @property
+    def _table_options(self) -> dict[str, str]:
+        """Those of tables alone, and `table_page_size` as `page_size`: under one name, the server's would beat it."""
+        own = {name: self._options[alias] for alias, name in _TABLE_ALIASES.items() if alias in self._options}
+        return {**self._of(TABLE), **own}
+
+    @property
     def _server_options(self) -> dict[str, str]:
         """All others, unknown ones too, so that they are refused."""
-        return {name: text for name, text in self._options.items() if _SCOPES.get(name) not in ((MAPPING,), (TABLE,))}
+        return {
+            name: text
+            for name, text in self._options.items()
+            if _SCOPES.get(name) not in ((MAPPING,), (TABLE,)) and name not in _TABLE_ALIASES
+        }
 
     @cached_property
     def _columns(self) -> tuple[Column, ...]:
@@ -138,10 +154,11 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
                 hint="CREATE USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (app_api_key '…'); or, if there is one "
                 "without a key, ALTER USER MAPPING FOR CURRENT_USER SERVER … OPTIONS (ADD app_api_key '…');",
             )
-        if shape not in self._scans:
-            self._scans[shape] = native.open_scan(self._table, mapping, self._wanted, host=session)
+        place = (session.statement, shape)
+        if place not in self._scans:
+            self._scans[place] = native.open_scan(self._table, mapping, self._wanted, session.statement)
         convert = converter(self._columns, session.encoding)
-        batches: Any = self._scans[shape].start(self._conditions(quals))
+        batches: Any = self._scans[place].start(self._conditions(quals))
         with closing(batches):
             for batch in batches:
                 yield [convert(row) for row in batch]
@@ -151,11 +168,24 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
         try:
             conditions = self._conditions(quals, explained=True)
             requests = native.estimate(self._table, conditions, self._wanted, 0.0, {}).requests
-            scan = self._scans.get(_shape(quals, columns))
+            scan = self._scan_of(_shape(quals, columns))
             found = scan.explain(requests, True) if scan else native.explain(self._table, conditions, None, requests)
         except CioError as error:
             _refuse(error)
         return [line for property_ in found for line in _lines(property_)]
+
+    def _scan_of(self, shape: Shape) -> Union[native.Scan, OwnScan, None]:
+        """The scan that EXPLAIN ANALYZE asks about, or auto_explain, which asks when the statement is over."""
+        number = self.backend().statement
+        if number:
+            return self._scans.get((number, shape))
+        return next((scan for (_, one), scan in reversed(self._scans.items()) if one == shape), None)
+
+    def _end_scans(self) -> None:
+        """Never raises."""
+        for scan in self._scans.values():
+            scan.close()
+        self._scans.clear()
 
     @classmethod
     def import_schema(
@@ -179,18 +209,18 @@ class CustomerIO(ForeignDataWrapper):  # type: ignore[misc,unused-ignore]
         endings.refuse("cio_fdw: the tables of the Customer.io API are only read")
 
     def end_scan(self) -> None:
-        self._scans.clear()
+        self._end_scans()
 
     def commit(self) -> None:
-        self._scans.clear()
+        self._end_scans()
         endings.end_all()
 
     def rollback(self) -> None:
-        self._scans.clear()
+        self._end_scans()
         endings.end_all()
 
     def sub_rollback(self, level: int) -> None:
-        self._scans.clear()
+        self._end_scans()
         endings.end_all(level)
 
     def sub_commit(self, level: int) -> None:

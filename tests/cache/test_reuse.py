@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from cio_fdw.simulator.client import Simulator
-from tests.sql.helpers import Connection, asked, refused, rows, server_option, value
+from tests.cache.conftest import ClearCache
+from tests.sql.helpers import Connection, asked, plan_lines, refused, rows, server_option, value
 
 WEEK = "select id, created, raw from customerio.messages where created > now() - interval '30 days' order by id"
 STATEMENTS = {
@@ -73,17 +74,17 @@ def test_a_session_without_the_cache(cached: Connection, database: str, sim: Sim
     assert len(asked(sim)) == 3
 
 
-def test_new_rows_are_seen_later(cached: Connection, sim: Simulator) -> None:
+def test_new_rows_are_seen_later(cached: Connection, sim: Simulator, clear_cache: ClearCache) -> None:
     week = "select count(*) from customerio.messages where created > now() - interval '7 days'"
     before = value(cached, week)
     sim.add_messages(count=3)
     assert value(cached, week) == before
-    cached.execute("select cio_fdw_cache_clear()")
+    clear_cache()
     assert value(cached, week) == before + 3
 
 
-def test_an_old_answer_is_asked_for_again(db: Connection, sim: Simulator) -> None:
-    db.execute("select cio_fdw_cache_clear()")
+def test_an_old_answer_is_asked_for_again(db: Connection, sim: Simulator, clear_cache: ClearCache) -> None:
+    clear_cache()
     with server_option(db, "cache_ttl", "2"):
         for _ in range(2):
             rows(db, "select id from customerio.segments")
@@ -181,8 +182,8 @@ def test_clear_is_not_for_everybody(cached: Connection, database: str) -> None:
 
 def test_explain_tells(cached: Connection, sim: Simulator) -> None:
     def shown() -> dict[str, str]:
-        lines = rows(cached, f"explain (analyze, costs off, timing off) {STATEMENTS['a whole list']}")
-        return dict(line[0].strip().split(": ", 1) for line in lines if line[0].strip().startswith("API "))
+        lines = plan_lines(cached, STATEMENTS["a whole list"], "(analyze, costs off, timing off)")
+        return dict(line.split(": ", 1) for line in lines if line.startswith("API "))
 
     first, second = shown(), shown()
     assert (first["API Requests Sent"], first["API Answers From Cache"]) == ("1", "0")

@@ -17,6 +17,7 @@ import pytest
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.cache.conftest import ClearCache
 from tests.sql.helpers import Connection, asked, rows, server_option, value
 from tests.throttle.conftest import crashing, crashing_cluster, strict, strict_simulator
 
@@ -91,6 +92,7 @@ def test_without_a_ttl_each_asks(db: Connection, database: str, slow: Simulator)
 @pytest.mark.usefixtures("cached")
 def test_other_questions_do_not_wait(database: str, slow: Simulator) -> None:
     with psycopg.connect(database) as other:
+        rows(other, "select id from customerio.newsletters")  # Python has started
         asking = Asking(database, 1)
         until_asked(slow)
         assert rows(other, "select id from customerio.segments")
@@ -161,9 +163,9 @@ def notices_of(db: Connection) -> list[str]:
     return told
 
 
-def test_a_store_that_cannot_be_used(db: Connection, database: str, sim: Simulator, cluster: Cluster) -> None:
+def test_a_store_that_cannot_be_used(db: Connection, clear_cache: ClearCache, sim: Simulator, cluster: Cluster) -> None:
     """The query goes on, with one warning for a session."""
-    db.execute("select cio_fdw_cache_clear()")
+    clear_cache()
     state = cluster.private_dir / "no cache here"
     name = f"cache-{Secret(sim.key).fingerprint()}.1.db"
     (state / name).mkdir(parents=True)
@@ -191,10 +193,10 @@ def test_garbage_in_the_store(cached: Connection, sim: Simulator, state_dir: Pat
     assert told == []
 
 
-def test_what_is_written(cached: Connection, sim: Simulator, state_dir: Path) -> None:
+def test_what_is_written(cached: Connection, sim: Simulator, state_dir: Path, clear_cache: ClearCache) -> None:
     """Of the key a hash, of a request's parameters a hash; bodies hold people, so that only the server reads them."""
     email = value(cached, "select customer_email from customerio.activities where customer_email is not null limit 1")
-    cached.execute("select cio_fdw_cache_clear()")
+    clear_cache()
     assert rows(cached, f"select count(*) from customerio.activities where customer_email = '{email}'")
     asked_for = [target for target in asked(sim) if "customer_email" in target or "email" in target]
     assert asked_for

@@ -19,9 +19,9 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import THROW_AWAY, Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from tests.doors import make_cluster, set_up
 from tests.native.backend import postmaster_start
 from tests.sql.helpers import Connection
 
@@ -59,7 +59,7 @@ def place(pg_config: Path, slow_resolver: str) -> Iterator[Place]:
     environment = {"LD_PRELOAD": slow_resolver}
     with (
         Simulator(messages=1500, campaigns=6, rate=0, seed=5) as sim,
-        Cluster(bin_dir, settings=SETTINGS, env=environment) as cluster,
+        make_cluster(bin_dir, settings=SETTINGS, env=environment) as cluster,
     ):
         address = cluster.socket_url()
         set_up(address, {"base_url": sim.url, "requests_per_second": "1000", "max_retries": "9"}, Secret(sim.key))

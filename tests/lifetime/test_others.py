@@ -7,7 +7,7 @@ import time
 import psycopg
 
 from cio_fdw.secret import Secret
-from cio_fdw.server.database import set_up
+from tests.doors import set_up
 from tests.lifetime.conftest import Place
 from tests.lifetime.stages import COUNT, STAGES, server_options
 from tests.lifetime.test_endings import NOISE_S, Running, begin

@@ -7,6 +7,7 @@ database     session   the address of a database that is set up with it
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from tests.multicorn import door, fake
 
 fake.install()
 
-SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60"}
+SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60", "cio_fdw.python": sys.executable}
+"""Of the native door too, for the tests of both in one server."""
 
 
 @pytest.fixture(scope="session")

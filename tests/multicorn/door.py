@@ -16,8 +16,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from cio_fdw.ddl import comment_commands
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
+from cio_fdw.server.database import TABLES
 from cio_fdw.server.postgres import installation
 
 WRAPPER = "cio_fdw.multicorn.CustomerIO"
@@ -40,17 +42,24 @@ AS_CIO_FDW = f"""
 """Lets tests that make servers of the wrapper cio_fdw make them of Multicorn."""
 
 
+def is_installed(pg_config: Path) -> bool:
+    return (installation(pg_config).extension_dir / "multicorn.control").is_file()
+
+
+def environment() -> dict[str, str]:
+    """What lets the server's Python find Multicorn's package and this one."""
+    places = [os.environ.get("PYTHONPATH", ""), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    path = os.pathsep.join(dict.fromkeys(place for place in places if place))
+    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 @contextmanager
 def cluster(pg_config: Path, settings: Mapping[str, str]) -> Iterator[Cluster]:
     """A running server that can load Multicorn and this package into it; skips where there is none."""
     server = installation(pg_config)
-    if not (server.extension_dir / "multicorn.control").is_file():
+    if not is_installed(pg_config):
         pytest.skip(f"Multicorn2 is not installed in PostgreSQL {server.version} of {server.bin_dir}")
-    places = [os.environ.get("PYTHONPATH", ""), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    path = os.pathsep.join(dict.fromkeys(place for place in places if place))
-    with Cluster(
-        server.bin_dir, settings=settings, env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    ) as running:
+    with Cluster(server.bin_dir, settings=settings, env=environment()) as running:
         complaint = _complaint(running)
         if complaint:
             pytest.skip(f"Multicorn2 of PostgreSQL {server.version} cannot load this package: {complaint}")
@@ -88,4 +97,8 @@ def set_up(address: str, server_options: Mapping[str, str], key: Secret) -> None
         )
         connection.execute(f"create schema {SCHEMA}")
         connection.execute(f"import foreign schema customerio from server customerio into {SCHEMA}")
+        made = connection.execute("select relname from pg_class where relnamespace = %s::regnamespace", [SCHEMA])
+        for (name,) in made.fetchall():
+            for command in comment_commands(TABLES[name], SCHEMA):
+                connection.execute(sql.SQL(command))
         connection.execute(AS_CIO_FDW)

@@ -65,6 +65,10 @@ class FakeBackend:
         self.options = {"DateStyle": "ISO, MDY", "TimeZone": "UTC"}
         self.canceled = False
         self.notices: list[str] = []
+        self.warnings: list[str] = []
+        self.logged: list[str] = []
+        self.statement = 1
+        self.cache, self.slow_ms = True, -1
         self.prepared: Optional[tuple[Any, ...]] = None
 
     def option(self, name: str) -> str:
@@ -84,6 +88,18 @@ class FakeBackend:
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def log(self, text: str) -> None:
+        self.logged.append(text)
+
+    def log_min_ms(self) -> int:
+        return self.slow_ms
+
+    def caching(self) -> bool:
+        return self.cache
 
     def prepare_error(self, *report: Any) -> None:
         assert self.prepared is None

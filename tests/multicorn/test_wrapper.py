@@ -12,6 +12,7 @@ import pytest
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.multicorn import CustomerIO, endings
 from cio_fdw.own_tables import OWN_TABLES
+from cio_fdw.secret import Secret
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn.fake import ColumnDefinition, FakeBackend, JumpError, Qual, ReportedError
 
@@ -267,3 +268,64 @@ def test_own_tables(make: Make, sim: Simulator) -> None:
     assert make("_requests").explain([], set()) == ["API Request: none, answered from the state directory"]
     ((used,),) = make("_limits", "requests_per_second").execute([], set())
     assert used == 1000
+
+
+def test_no_column_has_a_type_that_multicorn_cannot_explain() -> None:
+    """EXPLAIN with a parameter on a uuid or numeric column would end the server."""
+    types = {
+        column.type for described in (*ENDPOINTS.values(), *OWN_TABLES.values()) for column in described.all_columns
+    }
+    assert types <= {"text", "bigint", "float8", "bool", "timestamptz", "jsonb", "text[]"}
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "limit"),
+    [("messages", {"page_size": "200"}, "200"), ("messages", {"page_size": "200", "table_page_size": "50"}, "50")],
+)
+def test_a_tables_own_name_beats_the_servers(
+    make: Make, sim: Simulator, table: str, options: dict[str, str], limit: str
+) -> None:
+    made = make(table, **options)
+    next(made.execute([], {"id"}))
+    assert f"limit={limit}" in sim.log()[0]["query"]
+    made.rollback()
+
+
+def test_another_statement_has_a_scan_of_its_own(make: Make, sim: Simulator, session: FakeBackend) -> None:
+    """A cursor that is open does not lend the next statement the list of parents that it has read."""
+    table = make("campaign_actions")
+    next(cursor := table.execute([], {"id"}))
+    for statement, lists in ((1, 1), (2, 2)):
+        session.statement = statement
+        next(table.execute([], {"id"}))
+        assert sum(entry["path"] == "/v1/campaigns" for entry in sim.log()) == lists
+    assert next(cursor)
+    table.rollback()
+
+
+def test_kept_answers(make: Make, sim: Simulator, session: FakeBackend) -> None:
+    def count() -> int:
+        return len(list(make("campaigns", cache_ttl="3600").execute([], {"id"})))
+
+    assert count() == count() == len(sim.data("campaigns"))
+    assert len(sim.log()) == 1
+    session.cache = False
+    assert count() == len(sim.data("campaigns"))
+    assert len(sim.log()) == 2
+
+
+def test_a_slow_scan_is_logged(make: Make, sim: Simulator, session: FakeBackend) -> None:
+    list(make("campaigns").execute([], {"id"}))
+    assert session.logged == []
+    session.slow_ms = 0
+    list(make("campaigns").execute([], {"id"}))
+    (text,) = session.logged
+    assert text.startswith('cio_fdw: scan of "campaigns" took ')
+
+
+def test_a_cache_that_cannot_be_used_is_told(make: Make, sim: Simulator, session: FakeBackend, tmp_path: Path) -> None:
+    table = make("campaigns", cache_ttl="3600")
+    (tmp_path / "state" / f"cache-{Secret(sim.key).fingerprint()}.1.db").mkdir(mode=0o700)
+    assert len(list(table.execute([], {"id"}))) == len(sim.data("campaigns"))
+    (text,) = session.warnings
+    assert "queries go on without the cache" in text

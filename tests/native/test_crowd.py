@@ -19,10 +19,10 @@ import psycopg
 import pytest
 
 from cio_fdw.secret import Secret
-from cio_fdw.server.cluster import THROW_AWAY, Cluster
-from cio_fdw.server.database import set_up
+from cio_fdw.server.cluster import THROW_AWAY
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from tests.doors import make_cluster, set_up
 from tests.native.backend import Connection, postmaster_start, scalar
 from tests.native.test_storm import STATEMENTS
 
@@ -40,7 +40,7 @@ GONE = "gone"
 def crowded(pg_config: Path, sim: Simulator) -> Iterator[str]:
     """The address of a server with room for all."""
     settings = {**THROW_AWAY, "cio_fdw.python": sys.executable, "max_connections": str(BACKENDS + 20)}
-    with Cluster(installation(pg_config).bin_dir, settings=settings) as cluster:
+    with make_cluster(installation(pg_config).bin_dir, settings=settings) as cluster:
         options = {"base_url": sim.url, "requests_per_second": "1000", "max_concurrency": "20"}
         set_up(cluster.socket_url(), options, Secret(sim.key))
         yield cluster.socket_url()

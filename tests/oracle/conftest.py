@@ -14,8 +14,10 @@ import pytest
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from tests import doors
+from tests.doors import set_up
+from tests.multicorn.differences import OWN_ERRORS
 from tests.oracle.judge import FOREIGN, SHARED, TRUTH, Judge
 from tests.oracle.known import known_of
 from tests.oracle.sources import TABLES
@@ -41,7 +43,7 @@ class Sides:
     def judge(self) -> Iterator[Judge]:
         with psycopg.connect(self.address, autocommit=True) as db:
             db.execute("set statement_timeout = '60s'")
-            yield Judge(db, self.sim)
+            yield Judge(db, self.sim, known_errors=OWN_ERRORS if doors.is_multicorn() else ())
 
 
 @contextmanager

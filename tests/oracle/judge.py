@@ -44,6 +44,8 @@ class Verdict:
     sqlstate: str = ""
     is_one_sided: bool = False
     """Whether an error came on one side only."""
+    is_unable: bool = False
+    """Whether the foreign side ended with an error that the door is known for."""
 
 
 class Counting(Protocol):
@@ -54,10 +56,19 @@ class Counting(Protocol):
 
 
 class Judge:
-    """`db`: in autocommit, with the schemas above. `excused`: SQLSTATEs that are no answer, on either side."""
+    """`db`: in autocommit, with the schemas above. `excused`: SQLSTATEs that are no answer, on either side.
 
-    def __init__(self, db: psycopg.Connection[Any], sim: Counting, excused: frozenset[str] = frozenset()) -> None:
-        self._db, self._sim, self._excused = db, sim, excused
+    `known_errors`: starts of messages with XX000 by which the door itself ends statements that it cannot execute.
+    """
+
+    def __init__(
+        self,
+        db: psycopg.Connection[Any],
+        sim: Counting,
+        excused: frozenset[str] = frozenset(),
+        known_errors: tuple[str, ...] = (),
+    ) -> None:
+        self._db, self._sim, self._excused, self._known_errors = db, sim, excused, known_errors
         for name in AS_TEXT:
             db.adapters.register_loader(name, TextLoader)
 
@@ -72,6 +83,8 @@ class Judge:
         requests = self._sim.stats()["requests"] - before
         if ended := {found.sqlstate, wanted.sqlstate} & self._excused:
             return Verdict(0, requests, ended.pop())
+        if found.sqlstate == "XX000" and found.message.startswith(self._known_errors or ("\0",)):
+            return Verdict(0, requests, found.sqlstate, is_unable=True)
         if DATA_EXCEPTION in (found.sqlstate[:2], wanted.sqlstate[:2]):
             return Verdict(0, requests, found.sqlstate or wanted.sqlstate, found.sqlstate != wanted.sqlstate)
         complaint = _complaint(found, wanted, statement)

@@ -15,8 +15,8 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from tests.doors import set_up
 from tests.oracle.conftest import ORDERS, PAGE_SIZES, forget_old_messages
 
 LATENCY_MS = 15.0

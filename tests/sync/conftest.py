@@ -18,8 +18,8 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.ddl import comment_commands
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from tests.doors import set_up
 from tests.sync.helpers import Sync
 
 TEMPLATE = "cio_sync_template"

@@ -11,9 +11,9 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from tests.doors import make_cluster, set_up
 from tests.sync.helpers import Sync
 from tests.sync.machine import Machine, describe
 
@@ -26,7 +26,7 @@ def own_cluster(pg_config: Path, cluster: Cluster) -> Iterator[Cluster]:
     """A server that may be killed: its own, with the settings of the other."""
     # A commit that was confirmed must outlive a crash of the server, though not one of the machine.
     settings = {**cluster.settings, "restart_after_crash": "on", "synchronous_commit": "on"}
-    with Cluster(installation(pg_config).bin_dir, settings=settings) as running:
+    with make_cluster(installation(pg_config).bin_dir, settings=settings) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from cio_fdw.server.cluster import Cluster
+from tests.doors import make_cluster
 from tests.sync.helpers import TARGET, Sync
 
 MINUTE_S = 75.0
@@ -51,7 +52,7 @@ def cron(cluster: Cluster, mirror_db: Sync) -> Iterator[Sync]:
         "cron.use_background_workers": "on",
         "max_worker_processes": "20",
     }
-    with Cluster(cluster.bin_dir, settings=settings) as own:
+    with make_cluster(cluster.bin_dir, settings=settings) as own:
         dump = subprocess.run(
             [str(cluster.bin_dir / "pg_dump"), "-d", mirror_db.address], capture_output=True, check=True
         )

@@ -10,10 +10,10 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
 from tests.conftest import SETTINGS
+from tests.doors import make_cluster, set_up
 
 LATENCY_MS = 80
 KEY = "key-of-the-throttle-tests"
@@ -37,7 +37,7 @@ def strict(strict_simulator: Simulator) -> Simulator:
 def crashing_cluster(pg_config: Path) -> Iterator[Cluster]:
     """A server of its own, for tests that kill its processes."""
     settings = {**SETTINGS, "cio_fdw.python": sys.executable}
-    with Cluster(installation(pg_config).bin_dir, settings=settings) as running:
+    with make_cluster(installation(pg_config).bin_dir, settings=settings) as running:
         yield running
 
 

@@ -20,13 +20,13 @@ from cio_fdw.errors import SharedLimitError
 from cio_fdw.lanes import Stop, Stopped
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
 from cio_fdw.throttle import remote
 from cio_fdw.throttle.remote import Redis, RedisThrottle
 from cio_fdw.throttle.turns import WINDOW_S, Limits
 from tests.conftest import SETTINGS
+from tests.doors import make_cluster, set_up
 from tests.sql.helpers import Connection, refused, rows, value
 from tests.throttle.redis_server import PASSWORD, RedisServer, program
 from tests.throttle.world import LONG, SHORT, Crowd, arrivals, most_at_once, share_of_429, steady_per_s, until
@@ -193,7 +193,7 @@ def test_a_wrong_password_is_not_repeated(redis: RedisServer) -> None:
 def servers(pg_config: Path, strict: Simulator, redis: RedisServer) -> Iterator[list[Cluster]]:
     settings = {**SETTINGS, "cio_fdw.python": sys.executable}
     bin_dir = installation(pg_config).bin_dir
-    with Cluster(bin_dir, settings=settings) as one, Cluster(bin_dir, settings=settings) as other:
+    with make_cluster(bin_dir, settings=settings) as one, make_cluster(bin_dir, settings=settings) as other:
         for cluster in (one, other):
             options = {"base_url": strict.url, "throttle_url": redis.url}
             set_up(cluster.socket_url(), options, Secret(strict.key))

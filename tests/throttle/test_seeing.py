@@ -99,7 +99,7 @@ def test_a_pause_is_seen(own: Connection, strict: Simulator) -> None:
             "action": {"kind": "status", "status": 429, "headers": {"Retry-After": "60"}},
         }
     ])  # fmt: skip
-    own.execute("set statement_timeout = '500ms'")
+    own.execute("set statement_timeout = '2s'")
     with refused("57014"):
         rows(own, "select id from customerio.segments")
     seconds = value(own, "select extract(epoch from paused_until - now())::float8 from customerio._limits")

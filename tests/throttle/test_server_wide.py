@@ -11,8 +11,8 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from tests.doors import set_up
 from tests.throttle.world import LONG, SHORT, Crowd, arrivals, most_at_once, share_of_429, steady_per_s, until
 
 SECONDS = 12.0
