@@ -245,6 +245,8 @@ def _read_complaints(endpoint: Endpoint) -> Iterator[str]:
     one_row = endpoint.one_row
     if one_row and (one_row.path.count("{id}") != 1 or endpoint.column("id") is None):
         yield "one_row: its path takes the column id, once"
+    if one_row and endpoint.key != ("id",):
+        yield "one_row: the key must be id"
     if one_row and one_row.confirmed and not endpoint.window:
         yield "one_row: only a list with a window can confirm it"
     if endpoint.window and any(filter_.may_be_refused for filter_ in endpoint.filters):

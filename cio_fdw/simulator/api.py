@@ -1,7 +1,7 @@
 """Answers of the API. Every route comes from a catalog entry.
 
     GET /v1/messages?campaign_id=7&limit=50     the list at the entry's path
-    GET /v1/messages/aBc=                       one row, where behaviour.one names its envelope
+    GET /v1/messages/aBc=                       one row, where the entry has a one_row
     GET /v1/campaigns/7/actions                 the children of one parent
 
 What a request needs beyond the catalog is in behaviour.py.
@@ -47,8 +47,8 @@ class Api:
         self._routes: list[tuple[Route, View, Callable[[View, Request], Response]]] = []
         for path, view in world.routes.items():
             self._routes.append((Route(path, _never, methods=["GET"]), view, list_rows))
-            if view.behaviour.one:
-                self._routes.append((Route(f"{path}/{{key}}", _never, methods=["GET"]), view, one_row))
+            if view.endpoint.one_row:
+                self._routes.append((Route(view.endpoint.one_row.path, _never, methods=["GET"]), view, one_row))
 
     def answer(self, request: Request) -> Response:
         """The true answer; its status is 200, 400, 401 or 404."""
@@ -76,12 +76,11 @@ def _never(_request: Request) -> Response:
 
 def one_row(view: View, request: Request) -> Response:
     """{"message": {…}} of one key, or a structured 404."""
-    name = view.endpoint.key[0]
-    key = parse_value(name, type_of(view.endpoint, name), request.path_params["key"])
-    body = view.table.get((key,))
-    if body is None:
+    wanted = parse_value("id", type_of(view.endpoint, "id"), request.path_params["id"])
+    body = view.table.get((wanted,))
+    if body is None or view.endpoint.one_row is None:
         return not_found()
-    return json_answer(b'{"%s":%s}' % (view.behaviour.one.encode(), body))
+    return json_answer(b'{"%s":%s}' % (view.endpoint.one_row.row_key.encode(), body))
 
 
 def list_rows(view: View, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What the catalog cannot say of an endpoint: how it ends its pages, its token, its empty list, its one-row read.
+"""What the catalog cannot say of an endpoint: how it ends its pages, its token, its empty list.
 
     BEHAVIOUR["messages"].cursor -> "v20:{offset}"        base64 of v20:50 is the token of row 50
 
@@ -72,8 +72,6 @@ class Behaviour:
     """Whether a token that was handed out for another parent gives an empty page."""
     beside: Optional[Callable[[list[Row], object], Row]] = None
     """More keys of the envelope, from the page's rows and the parent's key."""
-    one: str = ""
-    """Envelope key of the read of one row at path/{key}; empty when there is none."""
     derived: tuple[Derived, ...] = ()
     store: str = ""
     """The endpoint whose rows these are too, for lists that show the same documents."""
@@ -136,24 +134,20 @@ BEHAVIOUR: Mapping[str, Behaviour] = {
             Derived("customer_id", "text", people_of, kind_param="id_type", kinds=("id", "email", "cio_id")),
         ),
     ),
-    "broadcasts": Behaviour(one="broadcast"),
     "broadcast_actions": Behaviour(cursor="{offset}:{parent}", end="absent"),
-    "campaigns": Behaviour(one="campaign"),
     "campaign_actions": Behaviour(cursor="{offset}:{parent}", end="absent"),
     "messages": Behaviour(
         cursor="v20:{offset}",
         past_end="restart",
         default_size=50,
         window_months=6,
-        one="message",
         derived=(
             Derived("drafts", "bool", is_draft, default=False),
             Derived("metric", "text", metric_names, known=METRICS),
         ),
     ),
-    "collections": Behaviour(null_when_empty=True, one="collection"),
-    "newsletters": Behaviour(next_on_last=True, one="newsletter"),
-    "segments": Behaviour(one="segment"),
+    "collections": Behaviour(null_when_empty=True),
+    "newsletters": Behaviour(next_on_last=True),
     "segment_membership": Behaviour(
         cursor="0:{offset}",
         null_when_empty=True,
@@ -163,10 +157,8 @@ BEHAVIOUR: Mapping[str, Behaviour] = {
     ),
     "sender_identities": Behaviour(
         cursor="sender:{offset}",
-        one="sender_identity",
         derived=(Derived("hidden", "bool", hidden_asked, default=False),),
     ),
-    "transactional_messages": Behaviour(one="message"),
 }
 
 

@@ -14,7 +14,6 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.simulator.behaviour import behaviour_of
 
 SPEC = os.environ.get("CIO_API_SPEC", "")
 pytestmark = pytest.mark.skipif(not SPEC, reason="CIO_API_SPEC does not name app-api.yaml: schemas are not checked")
@@ -87,7 +86,7 @@ def test_activity_types_are_declared(spec, api):
     assert [kind for kind in {row["type"] for row in api.data("activities")} if not schema.is_valid(kind)] == []
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ENDPOINTS if behaviour_of(name).one))
+@pytest.mark.parametrize("name", sorted(name for name in ENDPOINTS if ENDPOINTS[name].one_row))
 def test_single_reads_fit_their_schema(spec, api, get, name):
     path = f"{ENDPOINTS[name].path}/{{key}}"
     for row in api.data(name)[:50]:

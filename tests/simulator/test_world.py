@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 
-from cio_fdw.endpoint import Column, Endpoint, Filter, Paging, Parent
+from cio_fdw.endpoint import Column, Endpoint, Filter, OneRow, Paging, Parent
 from cio_fdw.simulator import behaviour
 from cio_fdw.simulator.api import Api
 from cio_fdw.simulator.behaviour import Behaviour
@@ -60,7 +62,16 @@ def test_a_new_entry_is_served_from_its_sample_with_its_filters(monkeypatch):
     status, body = ask(world, "/v1/cities", "country=ch")
     assert (status, body.count(b'"id"')) == (200, 2)
     assert ask(world, "/v1/cities")[1].count(b'"id"') == 5
-    assert ask(world, "/v1/cities/1")[0] == 404, "no single read unless behaviour names one"
+    assert ask(world, "/v1/cities/1")[0] == 404, "no single read unless the entry has one"
+
+
+def test_an_entry_with_a_single_read_has_its_route(monkeypatch):
+    monkeypatch.setattr(behaviour, "BEHAVIOUR", {})
+    city = replace(CITIES, one_row=OneRow("/v1/cities/{id}", "town"))
+    world = World({city.name: city}, {}, "newest")
+    assert ask(world, "/v1/cities/2") == (200, b'{"town":{"id":2,"place":{"country":"ch"}}}')
+    assert ask(world, "/v1/cities/77")[0] == 404
+    assert ask(world, "/v1/cities/x")[0] == 400
 
 
 def test_two_entries_of_one_path_share_a_table(monkeypatch):
