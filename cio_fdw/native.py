@@ -212,7 +212,12 @@ def explain(
     """`requests`: what the planner expected, who knows the statistics."""
     if Table(*table).own():
         return seeing.explained()
-    return explaining.before(_plan(Table(*table), quals, limit=limit), requests)
+    return _explained(_plan(Table(*table), quals, limit=limit), limit, requests)
+
+
+def _explained(planned: Plan, limit: Optional[int], requests: float) -> list[explaining.Property]:
+    """The planner expects requests for all rows; where `limit` of them suffice, fewer are."""
+    return explaining.before(planned, requests if limit is None else min(requests, planned.requests))
 
 
 def _plan(
@@ -307,10 +312,11 @@ class Scan:
         self._cache = cache
         self._host = host
         self._plan: Optional[Plan] = None
+        self._limit: Optional[int] = None
 
     def start(self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None) -> Iterator[list[Row]]:
         """Batches of row tuples; `close` of the iterator ends threads and sockets."""
-        self._plan = _plan(self._table, quals, limit=limit)
+        self._plan, self._limit = _plan(self._table, quals, limit=limit), limit
         return self._watched(scan(self._plan, self._tools))
 
     def _watched(self, batches: Generator[list[Row], None, None]) -> Iterator[list[Row]]:
@@ -334,7 +340,7 @@ class Scan:
         self._cache.forget_statement()
 
     def explain(self, requests: float, analyze: bool) -> list[explaining.Property]:
-        planned = explaining.before(self._plan, requests) if self._plan else []
+        planned = _explained(self._plan, self._limit, requests) if self._plan else []
         return [*planned, *explaining.after(self._tools.stats)] if analyze else planned
 
 

@@ -4,7 +4,7 @@
     resolve(server={"region": "eu", "timeout": "30"})
     -> Settings(base_url="https://api-eu.customer.io", timeout_s=30.0, …)
 
-The table drives the validator, its hints, the README section and `resolve`. A table beats a server.
+The table drives the validator, its hints, docs/options.md and `resolve`. A table beats a server.
 Errors: OptionNameError, OptionValueError, MissingKeyError, KeyFileError.
 """
 

@@ -2,8 +2,7 @@
 
     python tools/docs.py [--check]
 
-Generated: the options table of README.md, the list of tables in README.md, docs/tables.md, docs/options.md, and what
-cio_sync knows of the catalog (sql/cio_sync/05_endpoints.sql).
+Generated: docs/tables.md, docs/options.md, and what cio_sync knows of the catalog (sql/cio_sync/05_endpoints.sql).
 """
 
 from __future__ import annotations
@@ -26,6 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FACTS = ROOT / "sql" / "cio_sync" / "05_endpoints.sql"
 NOW_S = 1_790_000_000
 DAY_US = 86_400_000_000
+SETTINGS_OF_A_SESSION = """\
+Settings of a session: `cio_fdw.cache` (off: no kept answers, [cache.md](cache.md)), `cio_fdw.log_min_duration` (slow
+scans in the log, [reliability.md](reliability.md)), and, for superusers, `cio_fdw.python`: another interpreter than the
+one that the extension was built with."""
 FACTS_FORM = """\
 -- Generated from the catalog by tools/docs.py: make docs
 
@@ -57,11 +60,15 @@ def options_table() -> str:
 
 
 def options_page() -> str:
-    """One section for each object that takes options, with who may set the privileged ones."""
+    """All options in one table, then a section for each object, with who may set the privileged ones."""
     lines = [
         "# Options",
         "",
         "Generated from `cio_fdw/options.py`. An option of a foreign table beats the server's.",
+        "",
+        options_table(),
+        "",
+        SETTINGS_OF_A_SESSION,
         "",
     ]
     for scope in SCOPES:
@@ -84,8 +91,9 @@ def options_page() -> str:
 def tables_table() -> str:
     lines = ["| table | rows | pushed filters |", "| --- | --- | --- |"]
     for endpoint in ENDPOINTS.values():
-        lines.append(f"| `{endpoint.name}` | {endpoint.doc} | {', '.join(pushed(endpoint)) or 'none'} |")
-    lines += [f"| `{own.name}` | {own.doc} | none |" for own in OWN_TABLES.values()]
+        filters = ", ".join(pushed(endpoint)) or "none"
+        lines.append(f"| [{endpoint.name}](#{endpoint.name}) | {endpoint.doc} | {filters} |")
+    lines += [f"| [{own.name}](#{own.name}) | {own.doc} | none |" for own in OWN_TABLES.values()]
     return "\n".join(lines)
 
 
@@ -152,7 +160,10 @@ def tables_page() -> str:
     head = (
         "# Tables\n\nGenerated from the catalog (`cio_fdw/catalog/`). "
         "`raw jsonb` ends every table of the API: the whole record as the API sent it. "
-        "The times in the requests are an example's.\n"
+        "The times in the requests are an example's. `cio-fdw tables` prints the list; `cio-fdw comments | psql` "
+        "describes tables and columns in the database, so that BI tools show what they mean (`cio-fdw up` does it by "
+        "itself). How filters are pushed: [pushdown.md](pushdown.md).\n\n"
+        f"{tables_table()}\n"
     )
     return "\n".join(
         [head, *(table_page(endpoint) for endpoint in ENDPOINTS.values()), *map(own_table_page, OWN_TABLES.values())]
@@ -170,18 +181,8 @@ def sync_facts() -> str:
     return FACTS_FORM.replace("ROWS", ",\n        ".join(rows))
 
 
-def _fenced(text: str, name: str, content: str) -> str:
-    pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"README.md has no fence {name}")
-    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
-
-
 def generated() -> dict[Path, str]:
-    readme = ROOT / "README.md"
-    text = _fenced(readme.read_text(), "options", options_table())
     return {
-        readme: _fenced(text, "tables", tables_table()),
         ROOT / "docs" / "tables.md": tables_page(),
         ROOT / "docs" / "options.md": options_page(),
         FACTS: sync_facts(),

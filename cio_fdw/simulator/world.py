@@ -199,5 +199,11 @@ def selected(params: tuple[Param, ...], query: Mapping[str, str]) -> Wanted:
 
 
 def _sample(endpoint: Endpoint, parent: Optional[Table]) -> Iterable[tuple[Row, object]]:
-    parents = [None] if parent is None else [key[0] for key in parent.all_keys()]
-    return [(row, key) for key in parents for row in endpoint.sample[endpoint.rows_key] or ()]
+    """The rows of the entry's sample; of a child for each parent, whose key they have where they name it."""
+    listed = endpoint.sample[endpoint.rows_key] or ()
+    if endpoint.parent is None or parent is None:
+        return [(row, None) for row in listed]
+    column = endpoint.column(endpoint.parent.column)
+    name = column.key_path[0] if column else ""
+    keys = [key[0] for key in parent.all_keys()]
+    return [({**row, name: key} if name in row else row, key) for key in keys for row in listed]

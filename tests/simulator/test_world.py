@@ -91,6 +91,13 @@ def test_children_are_kept_per_parent(monkeypatch):
     assert len(world.views["streets"].table) == 16
 
 
+def test_children_of_a_sample_name_their_own_parent(monkeypatch):
+    monkeypatch.setattr(behaviour, "BEHAVIOUR", {})
+    streets = replace(STREETS, sample={"streets": [{"city_id": 31, "name": "a"}], "next": ""})
+    world = World({e.name: e for e in (streets, CITIES)}, {}, "newest")
+    assert ask(world, "/v1/cities/2/streets")[1] == b'{"streets":[{"city_id":2,"name":"a"}],"next":""}'
+
+
 def test_an_empty_list_can_be_null(monkeypatch):
     world = world_of(monkeypatch, cities=Behaviour(null_when_empty=True))
     assert ask(world, "/v1/cities", "country=xx")[1] == b'{"towns":null}'

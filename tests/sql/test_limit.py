@@ -28,6 +28,20 @@ def test_limit_is_the_page_size(db: Connection, sim: Simulator, rest: str, size:
         assert len(asked(sim)) == 1
 
 
+def test_explain_expects_no_more_requests_than_the_limit_needs(db: Connection, sim: Simulator) -> None:
+    query = "select id from customerio.messages"
+    for command in ("explain", "explain (analyze)"):
+        whole, five = ([line for (line,) in rows(db, f"{command} {query}{rest}")] for rest in ("", " limit 5"))
+        assert int(_estimated(whole)) > 1
+        assert _estimated(five) == "1"
+    assert "API Requests Sent: 1" in [line.strip() for line in five]
+
+
+def _estimated(lines: list[str]) -> str:
+    (found,) = (line.partition("API Requests Estimated: ")[2] for line in lines if "Requests Estimated" in line)
+    return found
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -69,6 +69,7 @@ GOOD = Endpoint(
         ({"paging": Paging()}, "paging: no page_size"),
         ({"paging": Paging(size_param="limit", page_size=5)}, "paging: max_size is below page_size"),
         ({"one_row": OneRow("/v1/things", "thing")}, "one_row: its path takes the column id, once"),
+        ({"one_row": OneRow("/v1/things/{id}", "thing"), "key": ("id", "at")}, "one_row: the key must be id"),
         ({"rows_key": "no"}, "sample: no key no"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import cio_fdw
@@ -59,3 +60,11 @@ def test_no_module_imports_its_own_layer_or_a_higher_one() -> None:
         if other != name and RANK.get(other, 99) >= RANK[name]
     ]
     assert not wrong
+
+
+def test_the_page_shows_these_layers() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text()
+    (table,) = re.findall(r"<!-- layers:begin -->\n(.*?)<!-- layers:end -->", page, re.DOTALL)
+    shown = re.findall(r"^\| (\d+) \| (.*?) \|", table, re.MULTILINE)
+    assert [number for number, _ in shown] == [str(rank) for rank, _ in enumerate(LAYERS, start=1)]
+    assert tuple(tuple(re.findall(r"`(\w+)`", names)) for _, names in shown) == LAYERS
