@@ -16,16 +16,13 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from cio_fdw.simulator.client import Simulator
+from tests.clients.seen import between, only_times, paths
 from tests.conftest import RequestsOf
-from tests.sql.helpers import Connection, asked, epoch, params, rows, value
+from tests.sql.helpers import Connection, asked, rows, value
 
 CAMPAIGNS = "select id, name, created, active, tags, raw from customerio.campaigns order by id"
 PAST = "created >= '2026-06-15Z' and created < '2026-11-01Z'"
 ONE_DAY = ("2026-10-05", "2026-10-06")
-
-
-def times(target: str) -> tuple[str, str]:
-    return params(target)["start_ts"], params(target)["end_ts"]
 
 
 def pipelined(db: Connection, queries: list[str], cursors: list[psycopg.Cursor[Any]]) -> None:
@@ -177,7 +174,7 @@ def test_prepared_statement_pushes_its_parameter(db: Connection, sim: Simulator)
     for number in range(1, 9):
         sim.reset()
         db.execute(query, [number], prepare=True).fetchall()
-        assert {target.partition("?")[0] for target in asked(sim)} == {f"/v1/campaigns/{number}/actions"}
+        assert paths(sim) == {f"/v1/campaigns/{number}/actions"}
 
 
 @pytest.mark.parametrize("plan", ["auto", "force_generic_plan", "force_custom_plan"])
@@ -191,9 +188,8 @@ def test_prepared_times_are_pushed_from_every_plan(db: Connection, sim: Simulato
         first = datetime(2026, 10, day, tzinfo=timezone(timedelta(hours=2)))
         sim.reset()
         counted = db.execute(query, [first, first + timedelta(days=1)]).fetchone()
-        (target,) = asked(sim)
         start = int(first.timestamp())
-        assert times(target) == (str(start), str(start + 86_400))
+        assert only_times(sim) == (start, start + 86_400)
         expected = sum(start <= row["created"] < start + 86_400 and "drafted" not in row["metrics"]
                        for row in sim.data("messages"))  # fmt: skip
         assert counted == (expected,)
@@ -205,16 +201,14 @@ def test_a_prepared_list_becomes_one_path_each(db: Connection, sim: Simulator) -
         sim.reset()
         found = db.execute(query, [[first, first + 1]], prepare=True).fetchall()
         assert found == [(first,), (first + 1,)]
-        paths = {target.partition("?")[0] for target in asked(sim)}
-        assert paths == {f"/v1/campaigns/{first}/actions", f"/v1/campaigns/{first + 1}/actions"}
+        assert paths(sim) == {f"/v1/campaigns/{first}/actions", f"/v1/campaigns/{first + 1}/actions"}
 
 
 def test_date_parameters_and_json_parameters(db: Connection, sim: Simulator) -> None:
     first, last = (datetime.fromisoformat(day).date() for day in ONE_DAY)
     db.execute("set timezone = 'UTC'")
     rows(db, "select id from customerio.messages where created >= %s and created < %s", [first, last])
-    (target,) = asked(sim)
-    assert times(target) == (str(epoch(ONE_DAY[0])), str(epoch(ONE_DAY[1])))
+    assert only_times(sim) == between(*ONE_DAY)
     found = rows(db, "select id from customerio.campaigns where raw @> %s", [Jsonb({"id": 3})])
     assert found == [(3,)]
 
