@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Protocol
 
 from cio_fdw.decoder import Row
@@ -30,8 +31,9 @@ from cio_fdw.pages import Page, parse
 from cio_fdw.plan import Plan
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
+from cio_fdw.splitting import Traffic
 from cio_fdw.stats import Stats
-from cio_fdw.walk import Walk, split_walk
+from cio_fdw.walk import Walk, note, split_walk
 
 LONGEST_WAIT_S = 1.0
 
@@ -102,6 +104,8 @@ class _Run:
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
+        self._traffic = Traffic()
+        self._under_way: list[Walk] = []
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
 
@@ -131,23 +135,34 @@ class _Run:
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
         while self._pending and self.lanes.in_flight < min(most, self._tools.max_concurrency):
-            walk = max(self._pending, key=_left_pages)  # of equal ones the first
+            walk = min(self._pending, key=attrgetter("urgency"))  # of equal ones the first
             self._pending.remove(walk)
-            self.lanes.submit(walk, partial(_fetch, self._tools, walk))
+            parts = self._parts_of(walk)
+            if parts:
+                self._pending.extendleft(reversed(parts))
+            else:
+                self._under_way.append(walk)
+                self.lanes.submit(walk, partial(_fetch, self._tools, walk))
+
+    def _parts_of(self, walk: Walk) -> list[Walk]:
+        """The walks to make instead of one that is so long that others would end far before it."""
+        if walk.seen is None:
+            return []
+        others = [other.left_pages for other in (*self._pending, *self._under_way)]
+        return split_walk(walk, others, self._tools.max_concurrency, self._traffic)
 
     def _follow(self, done: Done[Page]) -> None:
         """Queues what is to be asked after this answer."""
         walk: Walk = done.tag
+        self._under_way.remove(walk)
         if _is_refused(done):
             self._pending.appendleft(self._without_filter(walk))
         if done.error is not None or done.result is None:
             return
         if walk.chain.leads:
             self._pending.extend(self._children(walk, done.result))
-        parts = split_walk(walk, done.result, self._tools.max_concurrency)
-        if parts:
-            self._pending.extendleft(reversed(parts))
-        elif walk.advance(done.result, int(self._tools.clock())):
+        note(walk, done.result, self._traffic)
+        if walk.advance(done.result, int(self._tools.clock())):
             self._pending.appendleft(walk)
 
     def _rows_of(self, answer: _Answer) -> Iterator[list[Row]]:
@@ -198,10 +213,6 @@ class _Run:
         self._tools.stats.add(pages=1, rows=len(records))
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)
-
-
-def _left_pages(walk: Walk) -> float:
-    return walk.left_pages
 
 
 def _is_failed(done: Done[Page]) -> bool:

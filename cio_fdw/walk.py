@@ -10,7 +10,6 @@ the end (OBSERVED.md, messages), which would never stop. Nor would empty pages t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
@@ -21,8 +20,11 @@ from cio_fdw.pages import Page
 from cio_fdw.ranges import US
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
-from cio_fdw.splitting import Part, expected_pages, split
+from cio_fdw.splitting import LATE_PAGES, Part, Seen, Traffic
 from cio_fdw.windows import FREEZE_LAG_S
+
+SAMPLE = 20
+"""One record in so many tells how densely the rows of a page lie."""
 
 MAX_EMPTY_PAGES = 100
 """In a row. An empty page with a next one is odd, but no end."""
@@ -39,10 +41,13 @@ class Walk:
         pages: Optional[float] = None,
         already: Optional[Mapping[tuple[Any, ...], int]] = None,
     ) -> None:
-        """`pages`: how many are expected. `already`: keys of rows that came in another walk, with their seconds."""
+        """`pages`: how many are expected. `already`: keys of rows that came in another walk, with their seconds.
+
+        `came` has these and, as long as it may be cut, those of its own pages.
+        """
         self.chain = chain
-        self.pages = pages
-        self.already = already or {}
+        self.seen = Seen(*chain.range_s, pages) if chain.range_s and endpoint.window else None
+        self.came = dict(already or {})
         self.endpoint = endpoint
         self.request = chain.first
         self.not_before_s = 0.0
@@ -53,15 +58,20 @@ class Walk:
         self._empty_pages = 0
         self._cursors: set[str] = set()
         self._repeats = chain.tail or endpoint.may_shift
-        self._seen: set[Any] = set(self.already)
-        self._awaited: set[Any] = set(self.already)
+        self._known: set[Any] = set(self.came)
+        self._awaited: set[Any] = set(self.came)
 
     @property
-    def left_pages(self) -> float:
-        """How many requests this walk is expected to take yet: what takes longest should not be begun last."""
-        if self.pages is not None:
-            return max(self.pages - self.page_number + 1, 0.0)
-        return math.inf if self.chain.range_s and self.page_number == 1 else 0.0
+    def left_pages(self) -> Optional[float]:
+        """How many requests this walk is expected to take yet; None when that is not known."""
+        return self.seen.left if self.seen else None
+
+    @property
+    def urgency(self) -> tuple[int, float]:
+        """What sorts walks: first pages show how long their ranges are; the longest wait, as they may yet be cut."""
+        if self.seen is None:
+            return 1, 0.0
+        return (2, self.left_pages or 0.0) if self.page_number > 1 else (0, 0.0)
 
     def constants(self, page: Page) -> dict[str, Any]:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
@@ -124,39 +134,53 @@ class Walk:
         self._awaited.difference_update(keys)
         fresh = []
         for key in keys:
-            fresh.append(None in key or key not in self._seen)
-            self._seen.add(key)
+            fresh.append(None in key or key not in self._known)
+            self._known.add(key)
         return fresh
 
 
-def split_walk(walk: Walk, page: Page, width: int) -> list[Walk]:
-    """Walks that together read the range of `walk`, whose first page is `page`; [] when it should go on by itself.
+def note(walk: Walk, page: Page, traffic: Traffic) -> None:
+    """Learns from a page of `walk` how long it still is, and keeps what is needed to cut it."""
+    window, seen = walk.endpoint.window, walk.seen
+    if window is None or seen is None:
+        return
+    sample = [*page.records[::SAMPLE], *page.records[-1:]]
+    times = _all_there(walk, sample, (window.column,))
+    seen.note([created // US for (created,) in times], is_last=page.next is None, traffic=traffic)
+    if page.next is None or seen.read > LATE_PAGES:
+        walk.came.clear()
+        return
+    rows = _all_there(walk, page.records, (*walk.endpoint.key, window.column))
+    if len(rows) < len(page.records):
+        walk.seen = None  # rows that cannot be told apart, or are at no time
+    walk.came.update((row[:-1], row[-1] // US) for row in rows)
 
-    The rows of that page come again in the part that holds their second; there they are passed over.
+
+def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffic: Traffic) -> list[Walk]:
+    """Walks that together read the range of `walk`; [] when it should go on by itself.
+
+    `others`: pages that the other walks have left. The rows that came come again in the parts that hold their second;
+    there they are passed over.
     """
-    window, range_s = walk.endpoint.window, walk.chain.range_s
-    if walk.page_number > 1 or window is None or range_s is None or page.next is None:
+    window, seen = walk.endpoint.window, walk.seen
+    if window is None or seen is None:
         return []
-    created_s = [created // US for (created,) in _all_there(walk, page, (window.column,))]
-    walk.pages, pages = expected_pages(*range_s, created_s), walk.pages
-    parts = split(*range_s, created_s=created_s, pages=pages, width=width)
-    keys = _all_there(walk, page, walk.endpoint.key) if parts else []
-    came = {**walk.already, **dict(zip(keys, created_s))}
-    return [_part_of(walk, window, part, came) for part in parts] if keys else []
+    return [_part_of(walk, window, part) for part in seen.parts(others, width, traffic)]
 
 
-def _all_there(walk: Walk, page: Page, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+def _all_there(walk: Walk, records: Sequence[Any], columns: Sequence[str]) -> list[tuple[Any, ...]]:
     """These columns of every record; none when one of them is missing or unusable somewhere."""
     try:
-        rows = RowReader(walk.endpoint, columns).read(page.records)
+        rows = RowReader(walk.endpoint, columns).read(records)
     except RecordError:  # a column that the statement may not want: whoever reads it will say so
         return []
     return [] if any(None in row for row in rows) else rows
 
 
-def _part_of(walk: Walk, window: Window, part: Part, came: Mapping[tuple[Any, ...], int]) -> Walk:
+def _part_of(walk: Walk, window: Window, part: Part) -> Walk:
     first = walk.chain.first.with_param(window.start_param, str(part.low_s))
     first = first.with_param(window.end_param, str(part.high_s))
-    already = {key: second for key, second in came.items() if part.low_s <= second <= part.high_s}
-    chain = replace(walk.chain, first=first, range_s=(part.low_s, part.high_s))
+    already = {key: second for key, second in walk.came.items() if part.low_s <= second <= part.high_s}
+    # The API took the filter for the whole range, so a part without it would be asked for in vain.
+    chain = replace(walk.chain, first=first, fallback=None, range_s=(part.low_s, part.high_s))
     return Walk(chain, walk.endpoint, pages=part.pages, already=already)

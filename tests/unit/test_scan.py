@@ -96,12 +96,12 @@ def test_a_limit_costs_one_request() -> None:
 def test_the_width_grows_with_the_appetite_up_to_the_limit() -> None:
     world = world_of(Messages(list(range(NOW_S - 183 * DAY_S, NOW_S - DAY_S, DAY_S))), max_concurrency=3)
     world.fetcher.delay_s = 0.01
-    made = world.plan("messages", page_size="40")
+    made = world.plan("messages", page_size="10")
     assert len(made.chains) == 3
     batches = scan(made, world.tools)
     next(batches)
     assert world.fetcher.most_in_flight == 1
-    assert sum(len(batch) for batch in batches) == 182 - 40
+    assert sum(len(batch) for batch in batches) == 182 - 10
     assert world.fetcher.most_in_flight == 3
 
 

@@ -2,58 +2,150 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_fdw.ranges import US
-from cio_fdw.splitting import LONG_PAGES, MAX_PARTS, split
+from cio_fdw.splitting import LATE_PAGES, LONG_PAGES, MAX_PARTS, Part, Seen, Traffic
 from cio_fdw.windows import DAY_S
+from tests.unit import virtual_time
 from tests.unit.scan_world import NOW_S, Messages, World, world_of
 
 DENSE = list(range(9999, 9899, -1))
 """A first page that covers a hundred seconds of ten thousand."""
 
 
-def cut(created_s: list[int], pages: Any = None, width: int = 3) -> list[tuple[int, int]]:
-    return [(part.low_s, part.high_s) for part in split(0, 9999, created_s=created_s, pages=pages, width=width)]
+def seen(*pages: list[int], expected: Optional[float] = None, traffic: Optional[Traffic] = None) -> Seen:
+    """What these pages show of the range from 0 to 9999."""
+    found = Seen(0, 9999, expected)
+    for page in pages:
+        found.note(page, is_last=False, traffic=traffic or Traffic())
+    return found
+
+
+def cut(found: Seen, others: Any = (), width: int = 3, traffic: Optional[Traffic] = None) -> list[Part]:
+    return found.parts(list(others), width, traffic or Traffic())
 
 
 @pytest.mark.parametrize("created_s", [DENSE, [9999 - s for s in DENSE]])
-def test_a_long_range_in_the_order_of_time_is_cut(created_s: list[int]) -> None:
-    parts = cut(created_s)
-    assert len(parts) == 3
-    assert parts[0][1] == 9999
-    assert parts[-1][0] == 0
-    assert all(earlier[0] == later[1] + 1 for earlier, later in zip(parts, parts[1:]))
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_a_long_range_in_the_order_of_time_is_cut(created_s: list[int], width: int) -> None:
+    parts = cut(seen(created_s), width=width)
+    assert len(parts) == width
+    assert parts[0].high_s == 9999
+    assert parts[-1].low_s == 0
+    assert all(earlier.low_s == later.high_s + 1 for earlier, later in zip(parts, parts[1:]))
+    assert sum(part.pages for part in parts) == pytest.approx(100, rel=0.02)
+
+
+def test_there_are_never_too_many_parts() -> None:
+    assert len(cut(seen([9999, 9998]), width=40)) == MAX_PARTS
 
 
 @pytest.mark.parametrize(
-    ("first_s", "width", "count"), [(100, 2, 4), (100, 3, 3), (40, 3, 9), (1, 3, MAX_PARTS), (1, 20, 20)]
-)
-def test_parts_are_as_many_as_are_read_at_once_or_a_multiple(first_s: int, width: int, count: int) -> None:
-    assert len(cut([9999, 9999 - first_s], width=width)) == count
-
-
-@pytest.mark.parametrize(
-    ("created_s", "pages", "width"),
+    ("pages", "others", "width"),
     [
-        (DENSE, None, 1),
-        ([5, 9000, 17], None, 3),
-        ([], None, 3),
-        ([9999, 9999 - int(10_000 / LONG_PAGES) - 10], None, 3),
-        (DENSE, 60.0, 3),
+        pytest.param([DENSE], (), 1, id="one at a time"),
+        pytest.param([[5, 9000, 17]], (), 3, id="no order"),
+        pytest.param([[]], (), 3, id="no rows"),
+        pytest.param([DENSE, [9950]], (), 3, id="order within pages only"),
+        pytest.param([[9999, 9999 - int(10_000 / LONG_PAGES) - 10]], (), 3, id="short"),
+        pytest.param([DENSE], (99.0, 99.0), 3, id="no longer than the others"),
+        pytest.param([[9999, 9000], [8999, 8960]], (), 3, id="rising density"),
     ],
 )
-def test_what_is_not_cut(created_s: list[int], pages: Any, width: int) -> None:
-    assert cut(created_s, pages, width) == []
+def test_what_is_not_cut(pages: list[list[int]], others: Any, width: int) -> None:
+    assert cut(seen(*pages), others, width) == []
 
 
-def test_a_part_that_holds_far_more_than_expected_is_cut_again() -> None:
-    assert len(cut(DENSE, pages=8.0)) > 1
+def test_one_far_longer_than_the_others_is_cut_at_its_beginning() -> None:
+    assert len(cut(seen(DENSE, expected=90.0), others=(20.0, 20.0))) == 2
+
+
+def test_one_that_has_read_much_is_not_cut() -> None:
+    pages = [list(range(9999 - 10 * i, 9989 - 10 * i, -1)) for i in range(LATE_PAGES + 1)]
+    assert cut(seen(*pages[:3], expected=900.0))
+    assert cut(seen(*pages, expected=900.0)) == []
+
+
+def test_where_rows_lie_densely_a_few_pages_are_cut_off() -> None:
+    """What is far denser than the scan need not go on to the end of its range."""
+    traffic = Traffic()
+    traffic.note(5000)
+    first, *middle, last = cut(seen([9999, 9990], expected=2.0, traffic=traffic))
+    assert first.high_s - first.low_s < 200
+    assert last.low_s == 0
+    assert last.high_s > 9000
+    assert all(part.high_s - part.low_s < 200 for part in middle)
+
+
+def test_what_cutting_costs_is_bounded() -> None:
+    traffic = Traffic()
+    cuts = [bool(cut(seen(DENSE, expected=90.0), traffic=traffic)) for _ in range(50)]
+    assert cuts[0]
+    assert sum(cuts) < 5
+
+
+NEW_S = NOW_S - 10
+SPAN_S = virtual_time.REACH_S - 20
+
+
+def spread(rows: int) -> list[int]:
+    return [NEW_S - i * SPAN_S // rows for i in range(rows)]
+
+
+def burst(rows: int, days_ago: int) -> list[int]:
+    """A tenth of the rows in half a year, the others within two hours."""
+    return spread(rows // 10) + [NEW_S - days_ago * DAY_S - i * 7200 // rows for i in range(rows * 9 // 10)]
+
+
+def blasts(rows: int) -> list[int]:
+    return [NEW_S - (i % 12) * SPAN_S // 12 - DAY_S - i * 600 // rows for i in range(rows)]
+
+
+def growing(rows: int) -> list[int]:
+    """Twice as many each month as in the one before."""
+    return [NEW_S - int(-math.log2(1 - i / rows) * 30 * DAY_S) % SPAN_S for i in range(rows)]
+
+
+def shrinking(rows: int) -> list[int]:
+    return [NEW_S - SPAN_S + (NEW_S - second) for second in growing(rows)]
+
+
+TRAFFIC = {
+    "even": spread(28_000),
+    "new burst": burst(28_000, 5),
+    "burst": burst(28_000, 80),
+    "old burst": burst(28_000, 170),
+    "blasts": blasts(28_000),
+    "growing": growing(28_000),
+    "shrinking": shrinking(28_000),
+}
+
+
+@pytest.mark.parametrize("traffic", TRAFFIC)
+def test_requests_are_busy_whatever_the_traffic(traffic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 280 pages, at most about a tenth is asked for twice, and it takes little longer than the limit demands.
+
+    One after the other they would take 70 seconds.
+    """
+    created_s = TRAFFIC[traffic]
+    pages = -(-len(created_s) // virtual_time.PAGE_ROWS)
+    outcome = virtual_time.scanned(created_s, monkeypatch)
+    assert Counter(outcome.ids) == Counter(str(i) for i in range(len(created_s)))
+    assert outcome.requests <= 1.15 * pages
+    assert outcome.seconds <= 1.3 * pages / virtual_time.RATE
+
+
+def test_with_one_at_a_time_no_page_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = virtual_time.scanned(TRAFFIC["burst"], monkeypatch, width=1)
+    assert len(set(outcome.ids)) == len(outcome.ids) == len(TRAFFIC["burst"])
+    assert outcome.requests <= len(outcome.ids) / virtual_time.PAGE_ROWS + 2
 
 
 orders = st.sampled_from(("newest", "oldest", "shuffled"))
@@ -87,7 +179,7 @@ def test_cutting_costs_few_requests() -> None:
     even = [NOW_S - 10 - i * 15_000 for i in range(1000)]
     bursts = [NOW_S - 10 - day * 13 * DAY_S - i for day in range(10) for i in range(100)]
     for created_s in (even, bursts):
-        assert len(scanned(created_s).targets) <= 110 + 1
+        assert len(scanned(created_s).targets) <= 115
     assert scanned(even).fetcher.most_in_flight == 3
 
 

@@ -1,0 +1,116 @@
+"""Scans in virtual time: the real scheduling, over lanes that only reckon when each answer would come.
+
+An answer takes LATENCY_S from its turn; the API gives RATE turns in any second. Nothing sleeps, so that what is said of
+seconds is exact on any machine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import cio_fdw.scan
+from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.lanes import Done, Stop
+from cio_fdw.options import resolve
+from cio_fdw.plan import plan
+from cio_fdw.quals import Qual
+from cio_fdw.ranges import US
+from cio_fdw.scan import Tools, scan
+from cio_fdw.stats import Stats
+from tests.unit.scan_world import NOW_S
+
+LATENCY_S, RATE, PAGE_ROWS = 0.25, 10, 100
+REACH_S = 179 * 86_400
+
+
+class Outcome(NamedTuple):
+    """`requests` sent, virtual `seconds`, and the `ids` that came, in their order."""
+
+    requests: int
+    seconds: float
+    ids: list[str]
+
+
+class _Lanes:
+    """Stands in for `cio_fdw.lanes.Lanes`: a job is done at once, and handed out when its time has come."""
+
+    wake_fd = -1
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+        self._queue: list[tuple[float, int, Done[Any]]] = []
+        self.turns: list[float] = []
+        self.in_flight = 0
+
+    def submit(self, tag: Any, job: Callable[[Any], Any]) -> None:
+        turn_s = max(self._clock.now_s, self.turns[-RATE] + 1.0 if len(self.turns) >= RATE else 0.0)
+        self.turns.append(turn_s)
+        heapq.heappush(self._queue, (turn_s + LATENCY_S, len(self.turns), Done(tag, job(Stop()), None)))
+        self.in_flight += 1
+
+    def next_s(self) -> float:
+        return self._queue[0][0]
+
+    def collect(self) -> list[Done[Any]]:
+        done = []
+        while self._queue and self._queue[0][0] <= self._clock.now_s:
+            done.append(heapq.heappop(self._queue)[2])
+        self.in_flight -= len(done)
+        return done
+
+    def stop(self) -> None:
+        self._queue.clear()
+
+
+class _Clock:
+    """Also the host: waiting moves it to the next answer."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.lanes = _Lanes(self)
+
+    def wait(self, seconds: float, fd: int = -1) -> bool:
+        self.now_s = max(self.now_s, self.lanes.next_s())
+        return True
+
+    def notice(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+class _Api:
+    """GET /v1/messages, newest first; the id of a message is its place in the list of times."""
+
+    def __init__(self, created_s: Sequence[int]) -> None:
+        self._created_s = sorted(created_s)
+
+    def fetch(self, stop: Any, where: Any, target: str, decode: Callable[[bytes], Any], *, since_s: float = 0.0) -> Any:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
+        low = bisect_left(self._created_s, int(asked["start_ts"]))
+        high = bisect_right(self._created_s, int(asked.get("end_ts", 10**12)))
+        begin = high - 1 - int(asked.get("start", 0))
+        end = max(begin - PAGE_ROWS, low - 1)
+        rows = [{"id": str(i), "created": self._created_s[i]} for i in range(begin, end, -1)]
+        return decode(json.dumps({"messages": rows, "next": str(high - 1 - end) if end >= low else ""}).encode())
+
+
+def scanned(created_s: Sequence[int], monkeypatch: pytest.MonkeyPatch, *, width: int = 3) -> Outcome:
+    """A scan of all messages in reach."""
+    clock = _Clock()
+    monkeypatch.setattr(cio_fdw.scan, "Lanes", lambda size: clock.lanes)
+    made = plan(
+        ENDPOINTS["messages"],
+        [Qual("created", ">=", (NOW_S - REACH_S) * US)],
+        resolve({"page_size": str(PAGE_ROWS)}),
+        now_s=NOW_S,
+        endpoints=ENDPOINTS,
+    )
+    tools = Tools(clock, _Api(created_s), Stats(), ("id",), width, clock=lambda: NOW_S)  # type: ignore[arg-type]
+    ids = [id_ for batch in scan(made, tools) for (id_,) in batch]
+    return Outcome(len(clock.lanes.turns), clock.now_s, ids)
