@@ -31,16 +31,21 @@ class Step:
     title: str
     statement: str
 
+    @property
+    def is_query(self) -> bool:
+        """Whether EXPLAIN ANALYZE tells something of it, which runs it too."""
+        return self.statement.startswith("select") and "\nfrom " in self.statement
+
     def script(self, number: int) -> str:
         """What psql runs: the title, the statement, what it asks of the API (queries only), and its result."""
         lines = [f"\\echo '{number}. {self.title}'", "\\echo"]
         lines += [f"\\echo '    {_quoted(line)}'" for line in self.statement.splitlines()]
         lines.append("\\echo")
-        if self.statement.startswith("select"):
+        if self.is_query:
             lines += ["\\pset tuples_only on", "\\pset format unaligned", f"{EXPLAIN} {self.statement}"]
             lines += ["\\pset tuples_only off", "\\pset format aligned", "\\echo"]
         lines.append(self.statement)
-        if not self.statement.startswith("select"):
+        if not self.statement.startswith(("select", "call")):
             lines.append("\\echo done\n\\echo")
         return "\n".join(lines)
 
@@ -56,10 +61,10 @@ def demo() -> int:
             running(server_options={"base_url": api.url}, key=Secret(api.key)) as cluster,
         ):
             print(f"A simulated workspace: {MESSAGES} messages, {CAMPAIGNS} campaigns, {LATENCY_MS} ms per answer,")
-            print(f"{RATE_PER_S} requests in any one second.\n", flush=True)
+            print(f"{RATE_PER_S} requests in any one second. Before each result: its plan and requests.\n", flush=True)
             _run_script(cluster)
             if sys.stdin.isatty() and sys.stdout.isatty():
-                print("Your turn: try  select * from customerio.campaigns;  and leave with \\q.", flush=True)
+                print("Your turn: try  select id, name from customerio.campaigns;  and leave with \\q.", flush=True)
                 _interactive(cluster)
             return 0
     except SimulatorError as error:
@@ -78,7 +83,9 @@ def _run_script(cluster: Cluster) -> None:
     script = Path(__file__).with_name("demo.sql").read_text()
     parts = [step.script(number) for number, step in enumerate(steps(script), start=1)]
     psql = [str(cluster.bin_dir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-f", "-"]
-    done = subprocess.run([*psql, cluster.socket_url()], input="\n".join(parts), text=True, check=False)
+    # Notices go to the other stream, where they would stand between lines that they do not belong to.
+    quiet = {**os.environ, "PGOPTIONS": "-c client_min_messages=warning"}
+    done = subprocess.run([*psql, cluster.socket_url()], input="\n".join(parts), text=True, check=False, env=quiet)
     if done.returncode == -signal.SIGPIPE:
         raise BrokenPipeError
     if done.returncode:
@@ -92,7 +99,8 @@ def _interactive(cluster: Cluster) -> None:
     terminal = sys.stdin.fileno()
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     # setpgrp is a bare system call: safe between fork and exec whatever other threads hold.
-    process = subprocess.Popen([psql, cluster.socket_url()], preexec_fn=os.setpgrp)  # noqa: PLW1509
+    look = ["-P", "pager=off", "-P", "expanded=auto"]
+    process = subprocess.Popen([psql, *look, cluster.socket_url()], preexec_fn=os.setpgrp)  # noqa: PLW1509
     try:
         os.tcsetpgrp(terminal, process.pid)
         # It may have touched the terminal, and been stopped for it, before that was its own.

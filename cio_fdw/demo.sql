@@ -20,27 +20,40 @@ from customerio.campaign_actions
 where campaign_id = 2
 order by id;
 
--- Five messages: one request, whatever the history holds
+-- Five messages: of the requests that could follow, the first is enough
 select id, type, created::timestamp(0), subject
 from customerio.messages
 limit 5;
 
--- A local copy of daily sends, for dashboards
+-- A materialized view of daily sends, for dashboards
 create materialized view if not exists daily_sends as
 select (created at time zone 'UTC')::date as day, type, count(*) as sends, count(opened) as opens
 from customerio.messages
 where created > now() - interval '30 days'
 group by 1, 2;
 
--- A unique index lets the copy be refreshed while it is read
+-- A unique index lets the view be refreshed while it is read
 create unique index if not exists daily_sends_key on daily_sends (day, type);
 
 -- Refreshed without locking out readers
 refresh materialized view concurrently daily_sends;
 
--- The copy answers at once, without a request
+-- The view answers at once, without a request
 select day, sum(sends) as sends, sum(opens) as opens
 from daily_sends
 group by day
 order by day desc
 limit 7;
+
+-- Local copies that a refresh brings up to date, and that keep what the API forgets
+create extension if not exists cio_sync;
+
+-- The copy has the columns of the foreign table; nothing is read yet
+select cio.mirror('customerio.messages', 'analytics.messages', if_not_exists => true);
+
+-- Its first refresh, here only the five newest days of six months; the next one would go on
+call cio.refresh('analytics.messages', max_units => 5);
+
+-- The copy is a plain table
+select count(*) as messages, min(created)::date as since, count(opened) as opened
+from analytics.messages;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -65,12 +66,14 @@ def test_demo_runs_every_statement_and_shows_requests():
     done = run(sys.executable, "-m", "cio_fdw", "demo")
     assert done.returncode == 0, done.stderr
     titles = [step.title for step in steps((ROOT / "cio_fdw" / "demo.sql").read_text())]
-    assert len(titles) == 8
+    assert len(titles) == 12
     for number, title in enumerate(titles, start=1):
         assert f"{number}. {title}\n" in done.stdout
     five = done.stdout[done.stdout.index("4. ") : done.stdout.index("5. ")]
     assert "API Requests Sent: 1\n" in five
+    assert "API Requests Estimated: 1\n" in five
     assert "(5 rows)" in five
+    assert re.search(r"\| +5 \| +\d+ \| partial\n", done.stdout)
     assert done.stderr == ""
 
 
