@@ -14,7 +14,10 @@ begin
     select d.* into m from cio.mirror_def d where d.target = wanted;
     if m.mirror_id is null then
         raise exception 'cio: % is not a mirror', wanted
-            using errcode = 'undefined_object', hint = format('SELECT cio.mirror(''a foreign table'', %L);', wanted);
+            using errcode = 'undefined_object',
+                hint = case when exists (select from pg_foreign_table f where f.ftrelid = wanted)
+                            then format('SELECT cio.mirror(%L, %L);', wanted, 'analytics.' || (select quote_ident(c.relname) from pg_class c where c.oid = wanted))
+                            else 'SELECT target, source FROM cio.mirrors;' end;
     end if;
     return m;
 end $$;

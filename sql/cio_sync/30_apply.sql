@@ -78,7 +78,7 @@ as $$
         ), i as (
             %11$s
         )
-        select v.seen, new.n as inserted, (select count(*) from i) - new.n as updated, (select count(*) from d) as deleted,
+        select v.seen, %12$s as requests, new.n as inserted, (select count(*) from i) - new.n as updated, (select count(*) from d) as deleted,
                case when $5 and not v.believed then v.gone else 0 end as withheld
         from verdict v, new$sql$,
         cio._list(m.key_columns, '%I'),
@@ -94,9 +94,13 @@ as $$
                  else 'update %s t set _deleted_at = $3, _changed_at = $3 from gone, verdict where verdict.believed and %s' end,
             m.target, cio._same(m, 't', 'gone')),
         cio._same(m, 't', 's'),
-        cio._upsert_sql(m, columns, '$3'))
+        cio._upsert_sql(m, columns, '$3'),
+        -- A table with a parent in its key is read with one list for each parent, beside the list of those.
+        case when cardinality(m.key_columns) = 1 then format('greatest(1, ceil(v.seen / %s::float8))', m.page_rows)
+             else format('(select 1 + coalesce(sum(ceil(c.n / %s::float8)), 0) from (select count(*) as n from s group by %I) c)',
+                 m.page_rows, m.key_columns[1]) end)
     from part
 $$;
 
 comment on function cio._apply_sql(cio.mirror_def) is
-'the statement that reads a range of the source and brings the target in step; gives seen, inserted, updated, deleted, withheld';
+'the statement that reads a range of the source and brings the target in step; gives seen, requests (estimated), inserted, updated, deleted, withheld';

@@ -70,7 +70,7 @@ $$;
 
 comment on function cio._is_hopeless(text) is 'whether an error would meet every other unit too';
 
-create function cio._tell(run_id bigint, told_at timestamptz) returns timestamptz
+create function cio._tell(run_id bigint, inout told_at timestamptz, inout told_units int)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -80,11 +80,11 @@ declare
     spent interval;
 begin
     if told_at > clock_timestamp() - interval '1 second' then
-        return told_at;
+        return;
     end if;
     select x.* into r from cio.run x where x.run_id = _tell.run_id;
-    if r.run_id is null then
-        return told_at;
+    if r.run_id is null or r.units_done = told_units then
+        return;
     end if;
     select d.target into target from cio.mirror_def d where d.mirror_id = r.mirror_id;
     spent := clock_timestamp() - r.statement_at;
@@ -92,12 +92,14 @@ begin
         case when r.units_total > r.units_done and r.units_done > 0
              then ', about ' || date_trunc('second', spent / r.units_done * (r.units_total - r.units_done)) || ' left'
              else '' end;
-    return clock_timestamp();
+    told_at := clock_timestamp();
+    told_units := r.units_done;
 end $$;
 
-comment on function cio._tell(bigint, timestamptz) is 'a NOTICE of the progress, at most once a second';
+comment on function cio._tell(bigint, timestamptz, int) is
+'a NOTICE of the progress, at most once a second and once for as many units; when, and of how many';
 
-create function cio._end_run(run_id bigint, status text) returns void
+create function cio._end_run(run_id bigint, status text, told_units int) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -106,7 +108,7 @@ begin
     update cio.run r
     set status = case when r.units_failed > 0 then 'failed' else _end_run.status end, ended_at = cio._now()
     where r.run_id = _end_run.run_id;
-    perform cio._tell(_end_run.run_id, null);
+    perform cio._tell(_end_run.run_id, null, _end_run.told_units);
 end $$;
 
-comment on function cio._end_run(bigint, text) is 'writes how the run ended';
+comment on function cio._end_run(bigint, text, int) is 'writes how the run ended';

@@ -144,9 +144,8 @@ declare
     requests int;
 begin
     execute cio._apply_sql(m)
-    into seen, inserted, updated, deleted, withheld
+    into seen, requests, inserted, updated, deleted, withheld
     using greatest(b.lo, m.start_time), least(b.hi, now), now, r.force, cio._may_delete(m, b.lo, now);
-    requests := greatest(1, ceil(seen / m.page_rows::float8));
     update cio.bucket x
     set fetched_at = now, attempted_at = now, invalid = false, suspect = withheld > 0, rows_seen = seen, pages = requests,
         attempts = 0, last_error = null, next_attempt_at = null

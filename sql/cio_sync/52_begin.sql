@@ -110,22 +110,24 @@ end $$;
 comment on function cio._raise_failures(bigint) is
 'an error when units of the run failed, so that a scheduler sees it; what was read is committed by then';
 
-create function cio._check_refresh(max_units int, max_runtime interval, on_error text) returns timestamptz
+create function cio._check_refresh(target regclass, max_units int, max_runtime interval, on_error text) returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if on_error is null or on_error not in ('continue', 'stop') then
         raise exception 'cio: on_error cannot be %', coalesce(quote_literal(on_error), 'null')
-            using errcode = 'invalid_parameter_value', hint = 'on_error => ''continue'', or on_error => ''stop''';
+            using errcode = 'invalid_parameter_value', hint = format('CALL cio.refresh(%L, on_error => ''continue'');', target);
     elsif max_units < 0 or max_runtime < interval '0' then
         raise exception 'cio: max_units and max_runtime cannot be negative'
-            using errcode = 'invalid_parameter_value', hint = 'max_units => 10, max_runtime => ''4 min''';
+            using errcode = 'invalid_parameter_value',
+                hint = case when target is null then 'CALL cio.refresh_all(max_runtime => ''4 min'');'
+                            else format('CALL cio.refresh(%L, max_units => 10, max_runtime => ''4 min'');', target) end;
     end if;
     return clock_timestamp() + max_runtime;
 end $$;
 
-comment on function cio._check_refresh(int, interval, text) is 'the time at which a run ends; an error for unusable arguments';
+comment on function cio._check_refresh(regclass, int, interval, text) is 'the time at which a run ends; an error for unusable arguments';
 
 create function cio._check_range(target regclass, lo timestamptz, hi timestamptz) returns void
 language plpgsql stable

@@ -1,15 +1,47 @@
 -- The procedures. They commit after each unit, which PostgreSQL forbids to procedures with a SET clause; so they do next
 -- to nothing themselves, and qualify every name and operator: the search_path is the caller's.
 
-create procedure cio.refresh_must_not_be_called_inside_a_transaction_block()
+create function cio._message_of_a_block() returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    commit; -- no function may
+exception when invalid_transaction_termination then
+    return sqlerrm;
+end $$;
+
+comment on function cio._message_of_a_block() is
+'what PostgreSQL says, in the language of the server, to a COMMIT where a transaction cannot end';
+
+create function cio._refuse_block(said text, call text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if said = cio._message_of_a_block() then
+        raise exception 'cio: a procedure that commits cannot run inside a transaction block or a function'
+            using errcode = 'active_sql_transaction', hint = call,
+                detail = 'It must be called by itself: not after BEGIN, not beside another statement, and with autocommit.';
+    end if;
+end $$;
+
+comment on function cio._refuse_block(text, text) is 'an error with the call to make, when that was said because of a transaction block';
+
+create procedure cio._must_not_run_inside_a_block(call text)
 language plpgsql
 as $$
 begin
+    begin
+        -- Fails in either case: inside a block because of that, and otherwise because of this sub-block.
+        commit;
+    exception when invalid_transaction_termination then
+        perform cio._refuse_block(sqlerrm, call);
+    end;
     commit;
 end $$;
 
-comment on procedure cio.refresh_must_not_be_called_inside_a_transaction_block() is
-'fails inside a transaction block; its name then stands in the error''s context';
+comment on procedure cio._must_not_run_inside_a_block(text) is 'an error inside a transaction block, before anything was done';
 
 create procedure cio._work(
     run_id bigint, max_units int, deadline timestamptz, on_error text, stop_after_empty int, inout status text
@@ -20,8 +52,9 @@ declare
     outcome text;
     units int := 0;
     failures_in_a_row int := 0;
-    told_at timestamptz;
+    told record;
 begin
+    select null::pg_catalog.timestamptz as told_at, null::pg_catalog.int4 as told_units into told;
     loop
         status := cio._verdict(run_id, 'begun', units, 0, max_units, deadline, on_error, stop_after_empty);
         exit when status is not null;
@@ -35,9 +68,9 @@ begin
         end if;
         status := cio._verdict(run_id, outcome, 0, failures_in_a_row, null, null, on_error, null);
         exit when status is not null;
-        told_at := cio._tell(run_id, told_at);
+        select * into told from cio._tell(run_id, told.told_at, told.told_units);
     end loop;
-    perform cio._end_run(run_id, status);
+    perform cio._end_run(run_id, status, told.told_units);
     commit;
 end $$;
 
@@ -59,8 +92,8 @@ declare
     deadline timestamptz;
     started record;
 begin
-    call cio.refresh_must_not_be_called_inside_a_transaction_block();
-    deadline := cio._check_refresh(max_units, max_runtime, on_error);
+    call cio._must_not_run_inside_a_block(pg_catalog.format('CALL cio.refresh(%L);', target));
+    deadline := cio._check_refresh(target, max_units, max_runtime, on_error);
     select * into started from cio._begin(target, 'refresh', null, null, false);
     commit;
     run_id := started.run_id;
@@ -83,7 +116,7 @@ declare
     started record;
     status text;
 begin
-    call cio.refresh_must_not_be_called_inside_a_transaction_block();
+    call cio._must_not_run_inside_a_block(pg_catalog.format('CALL cio.refresh_range(%L, %L, %L);', target, lo, hi));
     perform cio._check_range(target, lo, hi);
     select * into started from cio._begin(target, 'range', lo, hi, force);
     commit;
@@ -103,7 +136,7 @@ declare
     started record;
     status text;
 begin
-    call cio.refresh_must_not_be_called_inside_a_transaction_block();
+    call cio._must_not_run_inside_a_block(pg_catalog.format('CALL cio.backfill(%L, %L);', target, down_to));
     perform cio._check_backfill(target, down_to, stop_after_empty);
     select * into started from cio._begin(target, 'backfill', down_to, null, false);
     commit;
@@ -127,8 +160,8 @@ declare
     status text;
     failed bigint[] := '{}';
 begin
-    call cio.refresh_must_not_be_called_inside_a_transaction_block();
-    deadline := cio._check_refresh(null, max_runtime, 'continue');
+    call cio._must_not_run_inside_a_block('CALL cio.refresh_all();');
+    deadline := cio._check_refresh(null, null, max_runtime, 'continue');
     perform cio._forget_dropped();
     targets := cio._own_targets();
     foreach target in array targets loop

@@ -11,6 +11,7 @@ as $$
     left join pg_foreign_table f on f.ftrelid = c.oid
     left join pg_foreign_table g on g.ftrelid = source
     where cio._is_paged(c.oid) and has_table_privilege(c.oid, 'SELECT')
+      and c.relowner = s.relowner -- not one that anybody else made on the same server
       and (c.oid = source or (f.ftserver = g.ftserver and cio._endpoint_of(c.oid) = cio._endpoint_of(source) || '_by_page'))
     order by c.oid = source desc, c.relnamespace = s.relnamespace desc, c.oid
     limit 1
@@ -99,10 +100,15 @@ begin
     m.deletes := deletes;
     m.max_delete_fraction := max_delete_fraction;
     m.on_new_column := on_new_column;
-    m.page_rows := coalesce(known.page_rows, 1000);
+    m.page_rows := coalesce(least(known.page_rows, (options->>'page_size')::int), 1000);
     m.paused := false;
     m.created_at := cio._now();
-    m := cio._check_definition(m);
+    m := cio._check_definition(m, 'mirror', array[source::text, format('%I.%I', parts[1], parts[2])], jsonb_strip_nulls(jsonb_build_object(
+        'mode', mode, 'key', key::text, 'time_column', time_column, 'bucket', nullif(bucket, '1 day')::text, 'tiers', tiers::text,
+        'start_time', start_time::text, 'retention', retention::text, 'deletes', nullif(deletes, 'mark'),
+        'max_delete_fraction', nullif(max_delete_fraction, 0.2)::text, 'on_new_column', nullif(on_new_column, 'add'),
+        'if_not_exists', nullif(if_not_exists, false)::text)
+        - case when tiers = '{"2 days": "15 min", "14 days": "6 hours", "60 days": "1 day"}' then 'tiers' else '' end));
     m.target := cio._target_table(m, parts[1], parts[2], present);
     insert into cio.mirror_def overriding user value values (m.*);
     select d.* into m from cio.mirror_def d where d.target = m.target;
@@ -176,7 +182,9 @@ as $$
 declare
     kind "char" := (select c.relkind from pg_class c where c.oid = present);
     other record;
-    hint text := format('SELECT cio.mirror(%L, ''another.name'');', m.source);
+    hint text := format('SELECT cio.mirror(%L, %L);', m.source, (
+        select format('%I.%I', n.nspname, left(c.relname, 56) || '_mirror')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = present));
 begin
     if kind not in ('r', 'p') then
         raise exception 'cio: % exists and is not a table', present using errcode = 'wrong_object_type', hint = hint;

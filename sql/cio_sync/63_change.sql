@@ -31,7 +31,9 @@ begin
     m.deletes := coalesce(deletes, m.deletes);
     m.max_delete_fraction := coalesce(max_delete_fraction, m.max_delete_fraction);
     m.on_new_column := coalesce(on_new_column, m.on_new_column);
-    m := cio._check_definition(m);
+    m := cio._check_definition(m, 'alter_mirror', array[target::text], jsonb_strip_nulls(jsonb_build_object(
+        'source', source::text, 'bucket', bucket::text, 'tiers', tiers::text, 'start_time', start_time::text, 'retention', retention::text,
+        'deletes', deletes, 'max_delete_fraction', max_delete_fraction::text, 'on_new_column', on_new_column)));
     perform cio._check_types(m);
     update cio.mirror_def d
     set source = m.source, page_source = m.page_source, bucket = m.bucket, tiers = m.tiers, tier_ages = m.tier_ages,
@@ -91,17 +93,24 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     m cio.mirror_def := cio._own_mirror(target);
+    doomed regclass[] := cio._views_of(target);
     view regclass;
+    dependents text;
 begin
     -- First the row: it waits for a refresh that is reading.
     delete from cio.mirror_def d where d.mirror_id = m.mirror_id;
     perform cio._drop_schedule(target);
-    foreach view in array cio._views_of(target) loop
+    foreach view in array doomed loop
         execute format('drop view %s', view);
     end loop;
     if drop_table then
+        doomed := doomed || target;
         execute format('drop table %s', target);
     end if;
+exception when dependent_objects_still_exist then
+    get stacked diagnostics dependents = pg_exception_detail;
+    raise exception 'cio: other objects depend on %', array_to_string(doomed, ', ')
+        using errcode = 'dependent_objects_still_exist', detail = dependents, hint = cio._drop_dependents(doomed);
 end $$;
 
 comment on function cio.unmirror(regclass, boolean) is

@@ -1,5 +1,23 @@
 -- Columns that come and go at the source.
 
+create function cio._other_source(m cio.mirror_def) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass::text
+    from pg_foreign_table f
+    join pg_class c on c.oid = f.ftrelid
+    where has_table_privilege(c.oid, 'SELECT')
+      and c.relname = (select t.relname from pg_class t where t.oid = m.target)
+      and (m.mode <> 'cursor' or cio._page_source(c.oid) is not null)
+      and not exists (select from unnest(m.key_columns || m.time_column) n
+                      where n is not null and not exists (select from cio._columns(c.oid) x where x.name = n))
+    order by c.oid limit 1
+$$;
+
+comment on function cio._other_source(cio.mirror_def) is
+'a foreign table that could be the source of a mirror whose own was dropped: of the same name, with its key';
+
 create function cio._check_types(m cio.mirror_def) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -11,7 +29,8 @@ begin
     if not exists (select from pg_class c where c.oid = source) then
         raise exception 'cio: the source of % was dropped', m.target
             using errcode = 'undefined_table',
-                hint = format('SELECT cio.alter_mirror(%L, source => ''another foreign table''); or SELECT cio.unmirror(%1$L);', m.target);
+                hint = case when cio._other_source(m) is null then format('SELECT cio.unmirror(%L);', m.target)
+                            else format('SELECT cio.alter_mirror(%L, source => %L);', m.target, cio._other_source(m)) end;
     end if;
     select s.name, s.type, t.type as has into other
     from cio._columns(source) s join cio._columns(m.target) t on t.name = s.name
@@ -20,7 +39,9 @@ begin
     if other.name is not null then
         raise exception 'cio: column % of % is % now, and % in %', quote_ident(other.name), source, other.type, other.has, m.target
             using errcode = 'datatype_mismatch',
-                hint = format('ALTER TABLE %s ALTER COLUMN %I TYPE %s USING %2$I::%3$s;', m.target, other.name, other.type);
+                hint = concat_ws(' ', 'DROP VIEW ' || nullif(array_to_string(cio._views_of(m.target), ', '), '') || ';',
+                    format('ALTER TABLE %s ALTER COLUMN %I TYPE %s USING %2$I::%3$s;', m.target, other.name, other.type),
+                    format('SELECT cio.sync_columns(%L);', m.target));
     end if;
     select n as name into other from unnest(m.key_columns || m.time_column) n
     where n is not null and (not exists (select from cio._columns(source) c where c.name = n)
@@ -107,6 +128,9 @@ declare
 begin
     perform cio._check_types(m);
     return query select * from cio._add_columns(m);
+    if cardinality(cio._views_of(target)) < (case when m.mode = 'window' then 2 else 1 end) then
+        perform cio._make_views(m);
+    end if;
 end $$;
 
 comment on function cio.sync_columns(regclass) is

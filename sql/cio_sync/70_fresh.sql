@@ -62,7 +62,17 @@ declare
     as_of text := cio._fresh_name(m.target, 'fresh_as_of');
     status text := cio._fresh_name(m.target, 'status');
     columns name[] := cio._shared_columns(m);
+    taken regclass;
 begin
+    select v.name::regclass into taken
+    from unnest(array[fresh, case when m.mode = 'window' then live end]) v(name)
+    where to_regclass(v.name) is not null and to_regclass(v.name) <> all (cio._views_of(m.target)) limit 1;
+    if taken is not null then
+        raise exception 'cio: % exists and is not a view of the mirror %', taken, m.target
+            using errcode = 'duplicate_table',
+                hint = format('ALTER TABLE %s RENAME TO %I;', taken,
+                              (select left(c.relname, 59) || '_old' from pg_class c where c.oid = taken));
+    end if;
     execute format('create or replace view %s as select %s from %s t %s', fresh,
         (select string_agg(case c
              when as_of then case when m.mode = 'cursor' then 't._changed_at' else 'b.fetched_at' end || format(' as %I', c)

@@ -211,17 +211,6 @@ def test_wrong_ranges(mirror_db: Sync) -> None:
     assert s.requests() == []
 
 
-def test_a_refresh_inside_a_transaction_block(mirror_db: Sync) -> None:
-    s = mirror_db
-    s.mirror()
-    for call in (f"refresh('{TARGET}')", "refresh_all()", f"refresh_range('{TARGET}', now(), now())"):
-        with pytest.raises(psycopg.Error) as caught, s.db.transaction():
-            s.db.execute(f"call cio.{call}")
-        assert caught.value.sqlstate == "2D000"
-        assert "refresh_must_not_be_called_inside_a_transaction_block" in str(caught.value.diag.context)
-    assert s.requests() == []
-
-
 def test_without_a_key(mirror_db: Sync) -> None:
     s = mirror_db
     s.mirror()

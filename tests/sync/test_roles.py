@@ -228,3 +228,36 @@ def test_a_hostile_search_path(s: Sync) -> None:
     s.db.execute("reset search_path")
     s.db.execute("reset role")
     assert s.rows("select * from hostile.seen") == []
+
+
+LEAK = """
+    create function public.leak(what text) returns boolean language plpgsql cost 0.0000001 as
+        $$begin raise notice 'leaked %', what; return true; end$$"""
+TOLD = {"mirrors": "target::text", "runs": "message", "progress": "target::text", "errors": "error",
+        "buckets": "target::text", "gaps": "reason", "requests": "target::text"}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", TOLD)
+def test_a_cheap_function_sees_no_rows_of_others(s: Sync, view: str) -> None:
+    """The planner would try it first, were the views no barriers."""
+    s.db.execute(LEAK)
+    s.db.execute("update cio.run set status = 'running', message = 'secret', units_failed = 1, pid = pg_backend_pid(), "
+                 "backend_start = null")  # fmt: skip
+    s.db.execute("update cio.bucket set last_error = 'secret', fetched_at = null where lo < now() - interval '1 day'")
+    be(s, OTHER)
+    s.notices.clear()
+    assert s.rows(f"select * from cio.{view} where public.leak({TOLD[view]})") == []
+    assert [notice for notice in s.notices if notice.startswith("leaked")] == []
+
+
+def test_nobody_slips_a_feed_of_their_own_into_a_mirror(s: Sync) -> None:
+    """A foreign table with the pages, made by another on the same server, is not taken as the source."""
+    s.db.execute("drop foreign table customerio.activities_by_page")
+    s.db.execute(f'grant usage on foreign server customerio to "{OTHER}"')
+    s.db.execute(f'create schema theirs authorization "{OTHER}"')
+    be(s, OTHER)
+    s.db.execute("import foreign schema customerio limit to (activities_by_page) from server customerio into theirs")
+    s.db.execute("grant usage on schema theirs to public; grant select on theirs.activities_by_page to public")
+    be(s, OWNER)
+    with pytest.raises(psycopg.Error, match="cio: cursor mode needs a foreign table that tells the page"):
+        s.db.execute("select cio.mirror('customerio.activities', 'analytics.activities')")

@@ -91,3 +91,22 @@ def test_a_key_of_two_columns(s: Sync) -> None:
     s.refresh(target)
     (key,) = s.rows(f"select campaign_id::text, id::text from {target} limit 1")
     assert s.value(f"select cio.forget('{target}', %s, %s)", list(key)) == 1
+
+
+def test_the_requests_of_a_table_below_another(mirror_db: Sync) -> None:
+    """One list for each parent is counted, and that of the parents."""
+    s = mirror_db
+    target = s.mirror("campaign_actions")
+    s.refresh(target)
+    asked = len(s.requests())
+    assert asked >= 7
+    assert s.rows("select requests from cio.runs") == [(asked,)]
+    assert s.rows("select requests from cio.buckets") == [(asked,)]
+
+
+def test_one_unit_is_told_once(mirror_db: Sync) -> None:
+    s = mirror_db
+    s.refresh(s.mirror("campaigns"))
+    assert [notice for notice in s.notices if " units, " in notice] == [
+        "cio: analytics.campaigns: 1 of 1 units, 6 rows"
+    ]

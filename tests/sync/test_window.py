@@ -425,8 +425,10 @@ def test_unmirror(s: Sync) -> None:
 def test_estimate(s: Sync) -> None:
     small(s)
     assert s.rows(f"select scope, requests from cio.estimate('{TARGET}')") == [
-        ("first load", 10), ("per day", 286), ("now due", 0)]  # fmt: skip
+        ("first load", 10), ("per day", 286), ("now due", 11)]  # fmt: skip
+    assert s.rows("select due, next_due_at from cio.mirrors") == [(11, START)]
     s.refresh(more="max_units => 4")
+    assert s.value("select due from cio.mirrors") == 7
     assert s.rows(f"select requests, seconds from cio.estimate('{TARGET}') where scope = 'now due'") == [(7, 0)]
 
 
