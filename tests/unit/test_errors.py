@@ -16,6 +16,7 @@ PLAIN = (
     (errors.CioError, "XX000", False),
     (errors.OptionNameError, "HV00D", False),
     (errors.OptionValueError, "HV024", False),
+    (errors.SettingError, "22023", False),
     (errors.MissingKeyError, "28000", False),
     (errors.KeyFileError, "28000", False),
     (errors.StateError, "58030", False),
