@@ -10,7 +10,7 @@ export PYTHON CIO_RUNTIME
 
 RUNTIME = runtime="$$(tools/runtime.sh)"; bin="$$runtime/venv/bin"
 
-.PHONY: help demo test lint docs pytest clients oracle soak storm bench up install uninstall clean
+.PHONY: help demo test lint docs pytest clients oracle soak storm bench dashboard up install uninstall clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -45,6 +45,9 @@ soak: ## ten minutes of faults, cancels and kills, every answer checked; CIO_SOA
 
 storm: ## ten thousand cancels in one backend, and 200 backends that are cancelled and terminated at random
 	@CIO_STORM_CANCELS="$${CIO_STORM_CANCELS:-10000}" CIO_STORM_BACKENDS="$${CIO_STORM_BACKENDS:-200}" $(MAKE) pytest ARGS="tests/native/test_storm.py tests/native/test_crowd.py $(ARGS)"
+
+dashboard: ## Apache Superset on a simulated workspace: its charts checked, its picture in docs/images
+	@$(RUNTIME); "$$bin/python" -m tools.dashboard
 
 bench: ## measure
 	@$(RUNTIME); "$$bin/python" -m bench $(ARGS)

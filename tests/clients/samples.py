@@ -7,7 +7,7 @@ The last column of the rows is a count.
 Where the forms were seen. Metabase: issues 15275, 20333, 21133 and 26655 of metabase/metabase, its driver for
 PostgreSQL, and questions that others published. Tableau and Power BI: the query logs that the SQL API of cube-js/cube
 is tested with (rust/cubesql/cubesql/src/compile/mod.rs), and those in Adobe's guide to the BI extension of Customer
-Journey Analytics. Superset: recorded by tools/dashboard (docs/dashboards.md). The statements are written anew.
+Journey Analytics. Grafana: its macros, grafana/grafana#9209 and later. Superset: recorded by tools/dashboard (docs/dashboards.md). The statements are written anew.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def day(now: datetime) -> Bounds:
     """A day that is surely past and surely kept."""
     first = midnight(now) - timedelta(days=40)
     return first, first + timedelta(days=1)
+
+
+def day_to_its_last_second(now: datetime) -> Bounds:
+    first, after = day(now)
+    return first, after - timedelta(microseconds=1)
 
 
 def today(now: datetime) -> Bounds:
@@ -219,7 +224,33 @@ POWER_BI = [
              last_month),
 ]  # fmt: skip
 
-SAMPLES = [*METABASE, *TABLEAU, *POWER_BI]
+BETWEEN = " AND ".join(
+    f"created {op} TO_TIMESTAMP('{{{name}}} 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
+    for op, name in ((">=", "day"), ("<", "end"))
+)
+
+SUPERSET = [
+    Sample("superset", "by day", "SELECT DATE_TRUNC('day', created) AS created, type AS type, COUNT(*) AS count \n"
+           f"FROM customerio.messages \nWHERE {BETWEEN} GROUP BY DATE_TRUNC('day', created), type \n LIMIT 1000", day),
+    Sample("superset", "a filter", "SELECT COUNT(*) AS count \nFROM customerio.messages \n"
+           f"WHERE {BETWEEN} AND type = 'email' \n LIMIT 1000", day, pushed=EMAIL),
+    Sample("superset", "a filter of several", "SELECT COUNT(*) AS count \nFROM customerio.messages \n"
+           f"WHERE {BETWEEN} AND type IN ('email', 'push') \n LIMIT 1000", day, kept=EMAIL_AND_PUSH),
+    Sample("superset", "a virtual dataset", f"SELECT type AS type, COUNT(*) AS count \nFROM (select * from {TABLE}\n) "
+           f"AS virtual_table \nWHERE {BETWEEN} GROUP BY type \n LIMIT 1000", day),
+]  # fmt: skip
+
+BUCKET = "floor(extract(epoch from created)/86400)*86400"
+SPAN = "created BETWEEN '{day}T00:00:00Z' AND '{day}T23:59:59Z'"
+
+GRAFANA = [
+    Sample("grafana", "time filter and time group", f'SELECT {BUCKET} AS "time", count(*) FROM {TABLE} '
+           f"WHERE {SPAN} GROUP BY 1 ORDER BY 1", day_to_its_last_second),
+    Sample("grafana", "time filter and a variable", f'SELECT type AS metric, count(*) FROM {TABLE} '
+           f"WHERE {SPAN} AND type IN ('email') GROUP BY 1", day_to_its_last_second, pushed=EMAIL),
+]  # fmt: skip
+
+SAMPLES = [*METABASE, *TABLEAU, *POWER_BI, *GRAFANA, *SUPERSET]
 
 WIDE = [
     ("metabase: hour of the day", "CAST(extract(hour from created) AS integer) = {hour}"),
@@ -229,6 +260,7 @@ WIDE = [
     ("metabase: is not", "((type <> 'email') OR (type IS NULL))"),
     ("tableau: contains", "(STRPOS(CAST(LOWER(CAST(CAST(subject AS TEXT) AS TEXT)) AS TEXT),CAST('a' AS TEXT)) > 0)"),
     ("tableau: month of the year", "(CAST(TRUNC(EXTRACT(MONTH FROM created)) AS INTEGER) = {month_of_year})"),
+    ("tableau: a year", "(CAST(TRUNC(EXTRACT(YEAR FROM created)) AS INTEGER) = {year})"),
     ("tableau: times or none", f"(({TIMES.replace(X, 'created')}) OR (created IS NULL))"),
     ("tableau: a week from Sunday", "(CAST((DATE_TRUNC( 'day', CAST(created AS DATE) ) "
      "+ (-EXTRACT(DOW FROM created) * INTERVAL '1 DAY')) AS DATE) = (TIMESTAMP '{sunday} 00:00:00.000'))"),

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-import psycopg
 import pytest
 
 from cio_fdw.simulator.client import Simulator
@@ -54,7 +53,7 @@ def check_ranges(targets: list[str], bounds: Bounds, loose: timedelta = timedelt
     found = sorted({(int(p["start_ts"]), int(p.get("end_ts", forever_s))) for p in map(params, targets)})
     assert low_s - slack_s <= found[0][0] <= low_s
     assert all(after[0] == before[1] + 1 for before, after in zip(found, found[1:]))
-    assert high_s <= found[-1][1] <= high_s + slack_s
+    assert int(high_s) <= found[-1][1] <= high_s + slack_s
 
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.bounds is not last_year], ids=str)
@@ -145,9 +144,3 @@ def test_power_bi_looks_for_the_ends_of_a_slicer(
     assert min(starts) < (now - timedelta(days=WHOLE_DAYS)).timestamp()
     times = [row["created"] for row in messages if row["created"] >= min(starts)]
     assert (newest.timestamp(), oldest.timestamp()) == (max(times), min(times))
-
-
-def test_a_statement_that_is_none_fails(db: Connection, now: datetime) -> None:
-    """The braces of a sample are filled in before it is sent."""
-    with pytest.raises(psycopg.errors.SyntaxError), db.transaction():
-        db.execute(f"SELECT 1 FROM {TABLE} WHERE {{day}}".encode())
