@@ -7,7 +7,8 @@ The last column of the rows is a count.
 Where the forms were seen. Metabase: issues 15275, 20333, 21133 and 26655 of metabase/metabase, its driver for
 PostgreSQL, and questions that others published. Tableau and Power BI: the query logs that the SQL API of cube-js/cube
 is tested with (rust/cubesql/cubesql/src/compile/mod.rs), and those in Adobe's guide to the BI extension of Customer
-Journey Analytics. Grafana: its macros, grafana/grafana#9209 and later. Superset: recorded by tools/dashboard (docs/dashboards.md). The statements are written anew.
+Journey Analytics. Grafana: its macros, grafana/grafana#9209 and later. Superset: recorded by tools/dashboard
+(docs/dashboards.md). The statements are written anew.
 """
 
 from __future__ import annotations
