@@ -249,5 +249,7 @@ def _read_complaints(endpoint: Endpoint) -> Iterator[str]:
         yield "one_row: the key must be id"
     if one_row and one_row.confirmed and not endpoint.window:
         yield "one_row: only a list with a window can confirm it"
+    if endpoint.parent and (endpoint.window or endpoint.filters):
+        yield "parent: its rows are asked for by the parent alone, without window and filters"
     if endpoint.window and any(filter_.may_be_refused for filter_ in endpoint.filters):
         yield "filters: one that may be refused cannot go with a window"

@@ -70,6 +70,10 @@ GOOD = Endpoint(
         ({"paging": Paging(size_param="limit", page_size=5)}, "paging: max_size is below page_size"),
         ({"one_row": OneRow("/v1/things", "thing")}, "one_row: its path takes the column id, once"),
         ({"one_row": OneRow("/v1/things/{id}", "thing"), "key": ("id", "at")}, "one_row: the key must be id"),
+        (
+            {"path": "/v1/{id}/x", "parent": Parent("others", "id", "id"), "filters": (Filter("at", "at"),)},
+            "parent: its rows are asked for by the parent alone, without window and filters",
+        ),
         ({"rows_key": "no"}, "sample: no key no"),
     ],
 )
