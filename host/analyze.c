@@ -4,6 +4,8 @@
  */
 #include "host.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -64,12 +66,14 @@ acquire_rows(Relation relation, int elevel, HeapTuple *rows, int target, double 
 	reader->batches = host_checked(PyObject_CallMethod(reader->source, "start", "i", target));
 	while ((row = host_next_row(reader)) != NULL)
 	{
-		int			place = n < target ? n : (int) (seen * sampler_random_fract(RANDOM_STATE(random)));
+		double		drawn = n < target ? n : floor((seen + 1) * sampler_random_fract(RANDOM_STATE(random)));
 		MemoryContext previous;
+		int			place;
 
 		seen++;
-		if (place >= target)
+		if (drawn >= target)
 			continue;
+		place = (int) drawn;
 		previous = MemoryContextSwitchTo(row_context);
 		host_fill_row(reader, row, values, isnull);
 		MemoryContextSwitchTo(previous);

@@ -72,10 +72,14 @@ cio_fdw_cache_clear(PG_FUNCTION_ARGS)
 {
 	ForeignServer *server = GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false);
 	PyObject   *count;
+	int64		removed;
 
 	host_start_python();
 	count = host_call("cache_clear", Py_BuildValue("(N)", host_python_options(host_utf8_options(server->options))));
-	PG_RETURN_INT64(PyLong_AsLongLong(host_keep(count)));
+	removed = PyLong_AsLongLong(host_keep(count));
+	if (removed == -1 && PyErr_Occurred())
+		host_raise();
+	PG_RETURN_INT64(removed);
 }
 
 /* cio_fdw_validator checks the options of one CREATE or ALTER. */

@@ -88,6 +88,20 @@ typedef struct HostValue
 } HostValue;
 
 /*
+ * How roughly a function of a time keeps the order of times (steps.c), in hours
+ * rounded up: those further apart never come out in the wrong order.
+ */
+typedef struct HostOrder
+{
+	List	   *zones;			/* of String: time zones whose clocks it reads; "" is the session's */
+	int			loose_h;		/* where no clock changes */
+	int			change_loose_h; /* where one of these clocks changes */
+	int			reach_h;		/* how far from the time itself clocks are read, or HOST_ANYWHERE */
+} HostOrder;
+
+#define HOST_ANYWHERE (-1)
+
+/*
  * One recognised condition: "column op right", or an OR of branches. `right` is
  * unused for null tests. Of a shape (shapes.c) it is the whole condition, and
  * right_type is InvalidOid.
@@ -98,8 +112,7 @@ typedef struct HostQual
 	HostOp		op;
 	Oid			right_type;		/* element type for HOST_IN */
 	Expr	   *right;
-	List	   *zones;			/* of String: time zones that a shape goes by */
-	bool		loose;			/* a shape that keeps the order of instants only roughly */
+	HostOrder	order;			/* of a shape */
 	List	   *branches;		/* of HOST_OR: a List of HostQual each */
 	int			number;			/* of this leaf in the flat list of host_leaves */
 } HostQual;
@@ -156,17 +169,20 @@ typedef struct HostReader
 	int			current;		/* column being converted, for error context */
 } HostReader;
 
-/* python.c */
+/* interpreter.c */
 extern char *host_python_guc;
 extern bool host_cache_guc;
 extern int	host_log_min_ms_guc;
 
 /* Default of cio_fdw.log_min_duration: a scan that takes longer is a message at level LOG. */
 #define HOST_LOG_MIN_MS 10000
+extern PyObject *host_native;	/* the module cio_fdw.native, NULL before */
 extern PyObject *host_interrupted;
 extern PyObject *host_unknown;
 extern bool host_exiting;
 extern void host_start_python(void);
+
+/* python.c */
 extern PyObject *host_call(const char *function, PyObject *args);
 extern PyObject *host_call_method(PyObject *object, const char *method);
 extern PyObject *host_checked(PyObject *result);
@@ -209,7 +225,16 @@ extern PyObject *host_python_quals(const HostTable *table, List *quals, const Ho
 /* shapes.c */
 extern List *host_recognise_shape(PlannerInfo *root, RelOptInfo *rel, Oid opno, Node *left,
 								  Node *right, Oid collation);
-extern HostValue host_turning_point(const HostQual *qual, ExprState *condition, ExprContext *context);
+extern bool host_called(Node *node, Oid *function, List **args);
+
+/* steps.c */
+typedef struct HostStep HostStep;
+extern const HostStep *host_find_step(PlannerInfo *root, RelOptInfo *rel, Oid function, List *args);
+extern int	host_step_argument(const HostStep *step, bool *falls);
+extern bool host_pass_step(HostOrder *order, const HostStep *step, List *args);
+
+/* turning.c */
+extern HostValue host_turning_point(const HostQual *qual, Node *condition, ExprContext *context);
 extern HostValue host_planned_turning_point(const HostQual *qual, Node *condition);
 
 /* plan.c */

@@ -160,6 +160,13 @@ host_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 	}
 }
 
+/* is_literal returns whether a count of LIMIT or OFFSET is absent or will be the same in each run of the plan. */
+static bool
+is_literal(Node *count)
+{
+	return !count || IsA(count, Const);
+}
+
 /*
  * sufficient_rows returns how many rows the statement takes at most, or 0: that
  * is known when this scan is all that it reads, and what is fetched is returned.
@@ -169,7 +176,8 @@ sufficient_rows(PlannerInfo *root, RelOptInfo *rel)
 {
 	Query	   *query = root->parse;
 
-	if (root->limit_tuples < 1 || root->limit_tuples > PG_INT32_MAX ||
+	/* Of other expressions than literals limit_tuples is only an estimate. */
+	if (!is_literal(query->limitCount) || !is_literal(query->limitOffset) || root->limit_tuples < 1 || root->limit_tuples > PG_INT32_MAX ||
 		query->sortClause || query->distinctClause || query->groupClause ||
 		query->hasAggs || query->havingQual || query->hasTargetSRFs || query->hasWindowFuncs || query->setOperations ||
 		bms_membership(root->all_baserels) != BMS_SINGLETON ||

@@ -51,12 +51,13 @@ host_describe_quals(List *quals, List **rights)
 	foreach(cell, quals)
 	{
 		HostQual   *qual = lfirst(cell);
-		List	   *head = list_make4_int(qual->attno, qual->op, (int) qual->right_type, qual->loose);
+		List	   *head = list_make3_int(qual->attno, qual->op, (int) qual->right_type);
 		List	   *rest = NIL;
 
 		if (qual->op != HOST_OR)
 		{
-			rest = list_make1(copyObject(qual->zones));
+			rest = list_make2(copyObject(qual->order.zones),
+							  list_make3_int(qual->order.loose_h, qual->order.change_loose_h, qual->order.reach_h));
 			*rights = lappend(*rights, qual->right);
 		}
 		foreach(branch, qual->branches)
@@ -64,6 +65,21 @@ host_describe_quals(List *quals, List **rights)
 		described = lappend(described, lcons(head, rest));
 	}
 	return described;
+}
+
+/* read_order reads the order of a described leaf. */
+static HostOrder
+read_order(List *described)
+{
+	List	   *hours = lthird(described);
+	HostOrder	order = {
+		.zones = lsecond(described),
+		.loose_h = linitial_int(hours),
+		.change_loose_h = lsecond_int(hours),
+		.reach_h = lthird_int(hours),
+	};
+
+	return order;
 }
 
 /* read_quals reads what host_describe_quals wrote; *next is the next right-hand side. */
@@ -82,10 +98,9 @@ read_quals(List *described, List *rights, int *next)
 		qual->attno = list_nth_int(head, 0);
 		qual->op = (HostOp) list_nth_int(head, 1);
 		qual->right_type = (Oid) list_nth_int(head, 2);
-		qual->loose = list_nth_int(head, 3);
 		if (qual->op != HOST_OR)
 		{
-			qual->zones = lsecond(lfirst(cell));
+			qual->order = read_order(lfirst(cell));
 			qual->right = list_nth(rights, (*next)++);
 		}
 		else

@@ -13,11 +13,18 @@ struct HostScan
 {
 	List	   *quals;
 	List	   *leaves;			/* host_leaves(quals) */
-	List	   *rights;			/* ExprState of each leaf's right-hand side */
+	List	   *rights;			/* ExprState of each leaf's right-hand side; of a shape NULL */
 	int			limit;			/* rows that suffice, or 0 */
 	HostReader *reader;			/* its source is NULL before the first row is asked for */
 	bool		finished;
 };
+
+/* prepared returns what evaluates the right-hand side of a leaf; that of a shape is evaluated for each run anew. */
+static ExprState *
+prepared(ForeignScanState *node, const HostQual *qual)
+{
+	return OidIsValid(qual->right_type) ? ExecInitExpr(qual->right, (PlanState *) node) : NULL;
+}
 
 /* host_begin_scan prepares the state. Python is not asked before the first row is. */
 void
@@ -25,13 +32,15 @@ host_begin_scan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	HostScan   *state = palloc0(sizeof(HostScan));
+	ListCell   *cell;
 
 	(void) eflags;
 	host_start_python();
 	state->quals = host_plan_quals(plan);
 	state->leaves = host_leaves(state->quals);
 	state->limit = host_plan_limit(plan);
-	state->rights = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	foreach(cell, state->leaves)
+		state->rights = lappend(state->rights, prepared(node, lfirst(cell)));
 	state->reader = host_make_reader(host_table(RelationGetRelid(node->ss.ss_currentRelation)),
 									 host_plan_columns(plan));
 	node->fdw_state = state;
@@ -62,7 +71,7 @@ right_value(ForeignScanState *node, HostScan *state, int i)
 	Datum		datum;
 
 	if (!OidIsValid(qual->right_type))
-		return host_turning_point(qual, right, node->ss.ps.ps_ExprContext);
+		return host_turning_point(qual, (Node *) qual->right, node->ss.ps.ps_ExprContext);
 	datum = ExecEvalExprSwitchContext(right, node->ss.ps.ps_ExprContext, &isnull);
 	return host_value(datum, isnull, qual->right_type, qual->op == HOST_IN);
 }
@@ -91,6 +100,15 @@ start_batches(ForeignScanState *node, HostScan *state)
 	reader->batches = host_checked(PyObject_CallMethod(reader->source, "start", "NN", quals, python_limit(state)));
 }
 
+/* end_run ends the present run; an error that Python met while it ended is thrown. */
+static void
+end_run(HostReader *reader)
+{
+	host_stop_reading(reader);
+	if (host_pending())
+		host_rethrow_pending();
+}
+
 /* host_iterate_scan returns the next row, or an empty slot at the end. */
 TupleTableSlot *
 host_iterate_scan(ForeignScanState *node)
@@ -107,7 +125,7 @@ host_iterate_scan(ForeignScanState *node)
 	row = host_next_row(state->reader);
 	if (!row)
 	{
-		host_stop_reading(state->reader);
+		end_run(state->reader);
 		state->finished = true;
 		return slot;
 	}
@@ -121,7 +139,7 @@ host_rescan(ForeignScanState *node)
 {
 	HostScan   *state = node->fdw_state;
 
-	host_stop_reading(state->reader);
+	end_run(state->reader);
 	state->finished = false;
 }
 

@@ -15,19 +15,48 @@
 
 /* The PostgreSQL error that waits for Python to unwind; see stash_error. */
 static ErrorData *pending_error = NULL;
+/* There was no memory for a copy of it. */
+static bool lost_error = false;
 static bool postmaster_died = false;
+
+/* How often interrupts are held off. An error sets it to none, which only the end of a transaction makes good. */
+typedef struct Holdoff
+{
+	uint32		interrupts;
+	uint32		cancels;
+} Holdoff;
+
+static Holdoff
+holdoff_now(void)
+{
+	Holdoff		now = {InterruptHoldoffCount, QueryCancelHoldoffCount};
+
+	return now;
+}
 
 /*
  * stash_error copies the error being handled and makes Python unwind. Called in
- * PG_CATCH. The copy lives in `context`, which outlasts the Python frames.
+ * PG_CATCH. The copy lives in `context`, which outlasts the Python frames;
+ * `holdoff` is what it was before the error.
  */
 static void
-stash_error(MemoryContext context)
+stash_error(MemoryContext context, Holdoff holdoff)
 {
 	MemoryContextSwitchTo(context);
-	if (!pending_error)
-		pending_error = CopyErrorData();
+	PG_TRY();
+	{
+		if (!pending_error)
+			pending_error = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		lost_error = true;
+	}
+	PG_END_TRY();
 	FlushErrorState();
+	InterruptHoldoffCount = holdoff.interrupts;
+	QueryCancelHoldoffCount = holdoff.cancels;
 	PyErr_SetString(host_interrupted, "PostgreSQL ends this statement");
 }
 
@@ -35,7 +64,7 @@ stash_error(MemoryContext context)
 bool
 host_pending(void)
 {
-	return pending_error != NULL;
+	return pending_error != NULL || lost_error;
 }
 
 /* host_forget_pending drops the error: the query that it should end is over. */
@@ -43,6 +72,7 @@ void
 host_forget_pending(void)
 {
 	pending_error = NULL;
+	lost_error = false;
 }
 
 /*
@@ -53,10 +83,16 @@ void
 host_rethrow_pending(void)
 {
 	ErrorData  *error = pending_error;
+	bool		is_lost = lost_error;
 
-	pending_error = NULL;
+	host_forget_pending();
 	if (error)
 		ReThrowError(error);
+	if (is_lost)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Another error could not be copied.")));
 	if (postmaster_died)
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
@@ -72,6 +108,7 @@ static bool
 interrupts_allow(void)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Holdoff		holdoff = holdoff_now();
 	volatile bool allowed = true;
 
 	if (!INTERRUPTS_PENDING_CONDITION())
@@ -88,7 +125,7 @@ interrupts_allow(void)
 	}
 	PG_CATCH();
 	{
-		stash_error(context);
+		stash_error(context, holdoff);
 		allowed = false;
 	}
 	PG_END_TRY();
@@ -100,6 +137,7 @@ static int
 wait_events(int wanted, pgsocket fd, long timeout_ms)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Holdoff		holdoff = holdoff_now();
 	PyThreadState *volatile thread = NULL;
 	volatile int events = 0;
 
@@ -112,7 +150,7 @@ wait_events(int wanted, pgsocket fd, long timeout_ms)
 	{
 		PyEval_RestoreThread(thread);
 		thread = NULL;
-		stash_error(context);
+		stash_error(context, holdoff);
 		events = -1;
 	}
 	PG_END_TRY();
@@ -164,6 +202,7 @@ static PyObject *
 emit(int level, PyObject *args)
 {
 	MemoryContext context = CurrentMemoryContext;
+	Holdoff		holdoff = holdoff_now();
 	PyObject   *text;
 	volatile bool sent = true;
 
@@ -175,7 +214,7 @@ emit(int level, PyObject *args)
 	}
 	PG_CATCH();
 	{
-		stash_error(context);
+		stash_error(context, holdoff);
 		sent = false;
 	}
 	PG_END_TRY();

@@ -58,6 +58,9 @@ def _estimated(lines: list[str]) -> str:
         f"select m.id from customerio.messages m, generate_series(1, 2) where {WEEKS} limit 5",
         f"select id from (select * from customerio.messages where {WEEKS} offset 0) s where subject <> '' limit 5",
         f"select id from customerio.messages where {WEEKS}",
+        f"select id from customerio.messages where {WEEKS} limit length(current_setting('TimeZone'))",
+        f"select id from customerio.messages where {WEEKS} limit 3 offset length(current_setting('TimeZone'))",
+        f"select id from customerio.messages where {WEEKS} limit (select 5)",
     ],
 )
 def test_limit_is_not_the_page_size(db: Connection, sim: Simulator, query: str) -> None:
