@@ -15,7 +15,7 @@ from tests.sql.helpers import Connection, asked, epoch, params, rows
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 SLACK_S = 26 * HOUR_S
-"""By how much a range is widened near a change of the clock (host/shapes.c)."""
+"""By how much a range is widened near a change of the clock (host/steps.c)."""
 
 
 @pytest.fixture(autouse=True)
