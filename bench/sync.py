@@ -1,9 +1,10 @@
 """Prints what cio_sync costs beside a plain materialized view and dbt, as Markdown.
 
-    python -m bench.sync [--write] [--without-dbt]
+    python -m bench.sync [--write] [--without-dbt] [--a-day 50000] [--days 60]
 
-The world is scaled: 500 messages a day in pages of 10 take the 50 requests a day of 50,000 in pages of 1,000. So
-requests are those of the large world; seconds of processor are not. The clock of cio is moved through two days.
+Pages are as large as make 50 requests for a day, so that any scale has the requests of 50,000 a day in pages of 1,000;
+seconds are those of the scale. The clock of cio is moved through two days. 50,000 a day are three million messages:
+about 5 GB of memory for the simulator, 15 GB of disk, and an hour.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from cio_fdw.server.up import running
 from cio_fdw.simulator.client import Simulator
 
 DAY, STEP = timedelta(days=1), timedelta(minutes=15)
-DAYS, A_DAY, PAGE = 60, 500, 10
+PAGES_A_DAY, FULL_A_DAY = 50, 50_000
+CHUNK = 10_000
+"""Messages that are given to the simulator at once."""
 STEPS_A_DAY = DAY // STEP
 RATE, LATENCY_MS = 10, 250
 SHARED_DAYS, SHARED_LATENCY_MS = 10, 50
@@ -40,20 +43,25 @@ WRITES = """
 
 
 class World:
-    """A source of `DAYS` even days before the moment `start`, three more after it, and its mirror."""
+    """A source of `days` even days before the moment `start`, three more after it, and its mirror."""
 
-    def __init__(self, cluster: Cluster, simulator: Simulator) -> None:
+    def __init__(self, cluster: Cluster, simulator: Simulator, days: int, a_day: int) -> None:
         self.url, self.simulator = cluster.socket_url(), simulator
+        self.days, self.a_day, self.page = days, a_day, max(1, a_day // PAGES_A_DAY)
         midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = self.now = midnight - 4 * DAY
-        for day in range(-DAYS, 3):
+        for day in range(-days, 3):
             first_s = int((self.start + day * DAY).timestamp())
-            apart_s = 86_400 // A_DAY
-            simulator.add_messages(*({"created": first_s + i * apart_s, "metrics": {"sent": 1}} for i in range(A_DAY)))
+            for begin in range(0, a_day, CHUNK):
+                simulator.add_messages(*(
+                    {"created": first_s + i * 86_400 // a_day, "metrics": {"sent": 1}}
+                    for i in range(begin, min(begin + CHUNK, a_day))))  # fmt: skip
         self.db = self.connect()
-        self.db.execute(f"alter server customerio options (add page_size '{PAGE}', add requests_per_second '{RATE}')")
+        self.db.execute(
+            f"alter server customerio options (add page_size '{self.page}', add requests_per_second '{RATE}')"
+        )
         self.db.execute("create extension cio_sync")
-        first = (self.start - DAYS * DAY).isoformat()
+        first = (self.start - days * DAY).isoformat()
         self.db.execute(
             f"select cio.mirror('customerio.messages', 'analytics.messages', start_time => '{first}')",
         )
@@ -107,7 +115,7 @@ def first_load(world: World) -> Iterator[str]:
     world.simulator.set_latency(0)
     world.db.execute("alter server customerio options (set requests_per_second '1000')")
     requests, seconds = world.refresh()
-    yield f"| first load, the other {DAYS - 1} days (no limit) | {requests:,} | {seconds:.1f} |"
+    yield f"| first load, the other {world.days - 1} days (no limit) | {requests:,} | {seconds:.1f} |"
 
 
 def no_op(world: World) -> Iterator[str]:
@@ -181,7 +189,7 @@ def peers(world: World, a_day: str, with_dbt: bool) -> Iterator[str]:
     yield "| with | requests of a run | s of a run | requests a day, 96 runs | open after 7 days | after 30 days |"
     yield "| --- | --- | --- | --- | --- | --- |"
     yield f"| cio.refresh | by tiers | | {a_day}, measured | seen | seen |"
-    found: list[Optional[Peer]] = [plain_view(world, DAYS), dbt(world, DAYS) if with_dbt else None]
+    found: list[Optional[Peer]] = [plain_view(world, world.days), dbt(world, world.days) if with_dbt else None]
     for peer in found:
         if peer is not None:
             seen = " | ".join("seen" if peer.seen[age] else "missed" for age in LATE_DAYS)
@@ -191,8 +199,8 @@ def peers(world: World, a_day: str, with_dbt: bool) -> Iterator[str]:
 def report(world: World, with_dbt: bool) -> Iterator[str]:
     version = world.value("show server_version")
     yield f"{datetime.now(timezone.utc):%Y-%m-%d}, PostgreSQL {version}, Python {platform.python_version()},"
-    yield f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors. {DAYS} days of {A_DAY} messages in"
-    yield f"pages of {PAGE}: as many requests as 50,000 a day in pages of 1,000 take."
+    yield f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors. {world.days} days of {world.a_day:,}"
+    yield f"messages in pages of {world.page:,}: {PAGES_A_DAY} pages a day, as 50,000 messages in pages of 1,000 take."
     yield ""
     yield "| cio_sync | requests | s |"
     yield "| --- | --- | --- |"
@@ -210,13 +218,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.sync")
     parser.add_argument("--without-dbt", action="store_true", help="dbt needs an environment of its own")
     parser.add_argument("--write", action="store_true", help="write into bench/README.md and docs/incremental.md")
+    parser.add_argument("--a-day", type=int, default=500, help=f"messages a day; {FULL_A_DAY:,} is the true scale")
+    parser.add_argument("--days", type=int, default=60, help="days of messages before the mirror begins")
     arguments = parser.parse_args()
+    if arguments.days <= max(LATE_DAYS) or not PAGES_A_DAY <= arguments.a_day <= FULL_A_DAY:
+        parser.error(f"--days must be above {max(LATE_DAYS)}, --a-day {PAGES_A_DAY} to {FULL_A_DAY}")
     lines = []
     with (
         Simulator(seed=1, messages=0, rate=0) as simulator,
         running(server_options={"base_url": simulator.url}, key=Secret(simulator.key)) as cluster,
     ):
-        for text in report(World(cluster, simulator), not arguments.without_dbt):
+        for text in report(World(cluster, simulator, arguments.days, arguments.a_day), not arguments.without_dbt):
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
             lines.append(text)

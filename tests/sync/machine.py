@@ -100,18 +100,30 @@ class Machine:
             {"match": {**feed, "nth": nth}, "times": times, "action": {"kind": "status", "status": 503}},
             {"match": {**feed, "nth": nth, "param": {"start": ""}}, "times": 1, "action": refused},
             {"match": {**feed, "nth": nth}, "times": 1, "action": {"kind": "bad_json"}},
-            self._twice(),
+            self._answer(self._day()[1] + self._day()[1][:3]),
+            self._answer([]),
         ]  # fmt: skip
-        self.s.sim.faults(self.rng.sample(faults, self.rng.randrange(0, 3)))
+        chosen = self.rng.sample(faults, self.rng.randrange(0, 3))
+        self.s.sim.faults(chosen + (self._on_two_pages() if self.rng.random() < 0.2 else []))
 
-    def _twice(self) -> dict[str, Any]:
-        """An answer for one day in which rows come twice."""
-        day = self.now.replace(hour=0, minute=0, second=0) - DAY
-        start_s = int(day.timestamp())
-        rows = [row for row in self.s.sim.data("messages")
-                if start_s <= row["created"] < start_s + 86400 and "drafted" not in row["metrics"]]  # fmt: skip
-        return {"match": {"path": MESSAGES, "param": {"start_ts": str(start_s)}}, "times": 1,
-                "action": {"kind": "body", "json": {"messages": rows + rows[:3], "next": ""}}}  # fmt: skip
+    def _day(self) -> tuple[int, list[dict[str, Any]]]:
+        """Beginning of the day before, and its messages."""
+        start_s = int((self.now.replace(hour=0, minute=0, second=0) - DAY).timestamp())
+        sent = (row for row in self.s.sim.data("messages") if "drafted" not in row["metrics"])
+        return start_s, [row for row in sent if start_s <= row["created"] < start_s + 86400]
+
+    def _answer(self, rows: list[dict[str, Any]], following: str = "", token: str = "") -> dict[str, Any]:
+        """What the request for that day gets, once; of the next page when there is a token."""
+        param = {"start_ts": str(self._day()[0]), **({"start": token} if token else {})}
+        return {"match": {"path": MESSAGES, "param": param}, "times": 1,
+                "action": {"kind": "body", "json": {"messages": rows, "next": following}}}  # fmt: skip
+
+    def _on_two_pages(self) -> list[dict[str, Any]]:
+        """Rows that are the last of one page and the first of the next too."""
+        rows = self._day()[1]
+        half = len(rows) // 2
+        first, second = rows[: half + 2], rows[max(0, half - 2) :]
+        return [self._answer(second, token="more"), self._answer(first, following="more")]
 
     def refresh(self) -> None:
         target = self.rng.choice((TARGET, FEED))
