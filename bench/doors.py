@@ -1,22 +1,30 @@
 """Prints how fast rows are converted on both doors, measured side by side, as Markdown.
 
-    python -m bench.doors --pg-config PG_CONFIG [--messages N]
+    python -m bench.doors [--pg-config PG_CONFIG] [--messages N]
 
-`PG_CONFIG` is that of a PostgreSQL with Multicorn2, whose Python package $PYTHONPATH names if need be. The native door
-runs in the embedded PostgreSQL. Scans of the two doors alternate; the simulator has no latency and no limit.
+Both doors run in one PostgreSQL, that of PG_CONFIG or $CIO_TEST_PG_CONFIG, else the embedded one; it must have
+Multicorn2, whose Python package $PYTHONPATH names if need be. The native extension is built for it. Scans of the two
+doors alternate; the simulator has no latency and no limit.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import re
 import statistics
 import sys
 from pathlib import Path
 
+import psycopg
+
 from bench.backend import Backend, Cost
 from cio_fdw.secret import Secret
-from cio_fdw.server.up import running
+from cio_fdw.server import database
+from cio_fdw.server.build import build_and_install
+from cio_fdw.server.postgres import embedded_pg_config, installation
+from cio_fdw.server.up import build_dir_for
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn import door
 
@@ -50,30 +58,47 @@ def rows_per_s(costs: list[Cost]) -> tuple[int, float, float]:
     return rows, rows / wall_s, rows / cpu_s
 
 
+def report(native: Backend, multicorn: Backend) -> None:
+    sys.stdout.write("| scan | rows | native, rows/s | Multicorn2, rows/s | ratio | of processor time |\n")
+    sys.stdout.write("| --- | --- | --- | --- | --- | --- |\n")
+    for backend in (native, multicorn):
+        backend.execute(NARROW)
+        backend.execute("set jit = off")
+        backend.run(SCAN.format("id", "customerio.messages"))
+    for title, columns, table in SCANS:
+        found = [rows_per_s(costs) for costs in measure(native, multicorn, SCAN.format(columns, table))]
+        (rows, fast, fast_cpu), (_, slow, slow_cpu) = found
+        sys.stdout.write(
+            f"| {title} | {rows:,} | {fast:,.0f} | {slow:,.0f} | {fast / slow:.1f} | {fast_cpu / slow_cpu:.1f} |\n"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.doors")
-    parser.add_argument("--pg-config", type=Path, required=True)
+    parser.add_argument("--pg-config", type=Path, default=os.environ.get("CIO_TEST_PG_CONFIG") or None)
     parser.add_argument("--messages", type=int, default=100_000)
     arguments = parser.parse_args()
-    options = {"requests_per_second": "1000"}
-    with Simulator(messages=arguments.messages, rate=0, seed=1) as simulator:
-        options["base_url"], key = simulator.url, Secret(simulator.key)
-        with running(server_options=options, key=key) as one, door.cluster(arguments.pg_config, {}) as other:
-            door.set_up(other.socket_url(), options, key)
-            with Backend(one.socket_url()) as native, Backend(other.socket_url()) as multicorn:
-                sys.stdout.write("| scan | rows | native, rows/s | Multicorn2, rows/s | ratio | of processor time |\n")
-                sys.stdout.write("| --- | --- | --- | --- | --- | --- |\n")
-                for backend in (native, multicorn):
-                    backend.execute(NARROW)
-                    backend.execute("set jit = off")
-                    backend.run(SCAN.format("id", "customerio.messages"))
-                for title, columns, table in SCANS:
-                    found = [rows_per_s(costs) for costs in measure(native, multicorn, SCAN.format(columns, table))]
-                    (rows, fast, fast_cpu), (_, slow, slow_cpu) = found
-                    sys.stdout.write(
-                        f"| {title} | {rows:,} | {fast:,.0f} | {slow:,.0f} | {fast / slow:.1f} | "
-                        f"{fast_cpu / slow_cpu:.1f} |\n"
-                    )
+    pg_config, python = Path(arguments.pg_config or embedded_pg_config()), Path(sys.executable)
+    if not door.is_installed(pg_config):
+        sys.stderr.write(f"bench.doors: the PostgreSQL of {pg_config} has no Multicorn2\n")
+        return 1
+    build_and_install(pg_config, python, build_dir_for(python, pg_config))
+    with (
+        Simulator(messages=arguments.messages, rate=0, seed=1) as simulator,
+        door.cluster(pg_config, {"cio_fdw.python": str(python)}) as cluster,
+    ):
+        options, key = {"requests_per_second": "1000", "base_url": simulator.url}, Secret(simulator.key)
+        for name, set_up in (("native", database.set_up), ("multicorn", door.set_up)):
+            with psycopg.connect(cluster.socket_url(), autocommit=True) as admin:
+                admin.execute(f"create database {name}")
+            set_up(cluster.socket_url(name), options, key)
+        with (
+            Backend(cluster.socket_url("native")) as native,
+            Backend(cluster.socket_url("multicorn")) as multicorn,
+        ):
+            version = installation(pg_config).version
+            sys.stdout.write(f"PostgreSQL {version}, Python {platform.python_version()}\n\n")
+            report(native, multicorn)
     return 0
 
 
