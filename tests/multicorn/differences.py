@@ -38,7 +38,7 @@ class Difference(NamedTuple):
 
     def is_of(self, item: pytest.Item) -> bool:
         name, _, case = item.nodeid.partition("[")
-        return name == f"tests/{self.of}" and (not self.cases or any(part in case for part in self.cases))
+        return name == f"tests/{self.of}" and (not self.cases or any(part in f"[{case}" for part in self.cases))
 
 
 NO_VALIDATOR = "options are checked when they are used"
@@ -46,11 +46,13 @@ NO_ANALYZE = "Multicorn has no ANALYZE"
 NO_SHAPES = "Multicorn shows no condition on an expression of a column, and no OR"
 NO_JSON = "EXPLAIN has every line under the one key Multicorn"
 NO_CODE = "what Multicorn itself reports is XX000"
+ALL_COLUMNS = "every column of the table is converted, so one that does not fit ends every query"
 NO_FUNCTION = "there is no function that clears the cache: remove its files"
 NO_LIMIT = "LIMIT is not the page size"
 
 OWN_ERRORS = (
     "lookup failed for type",  # CURRENT_DATE and the like, right of a comparison
+    "Error in python: ValueError\nDETAIL:  year ",  # dates outside the calendar of Python
     "unrecognized node type: 321",  # an outer join inside another, PostgreSQL 18
 )
 """Messages, with XX000, by which Multicorn ends statements before or after it asks the wrapper."""
@@ -62,10 +64,11 @@ DIFFERENCES = (
     Difference("sql/test_errors.py::test_writing_is_refused", NO_CODE),
     Difference("sql/test_errors.py::test_no_user_mapping", "the wrapper does not know its server's name"),
     Difference("sql/test_errors.py::test_a_view_uses_the_mapping_of_its_owner", "the mapping is the reader's"),
-    Difference(
-        "sql/test_errors.py::test_a_wrong_value_names_table_column_and_record",
-        "every column of the table is converted, so one that does not fit ends every query",
-    ),
+    Difference("sql/test_errors.py::test_a_wrong_value_names_table_column_and_record", ALL_COLUMNS),
+    Difference("sql/test_odd_answers.py::test_a_value_that_cannot_be_meant", ALL_COLUMNS),
+    Difference("sql/test_pushdown_page.py::test_example", NO_SHAPES, ("[3]", "[4]", "[5]", "[9]")),
+    Difference("sql/test_pushdown_page.py::test_example", NO_LIMIT, ("[20]",)),
+    Difference("native/test_memory.py::test_no_growth", "Multicorn leaks with each error", ("planning errors",)),
     *(
         Difference(f"sql/test_analyze.py::{name}", NO_ANALYZE, ends_here=True)
         for name in (
