@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 import psycopg
 
-from bench.section import INCREMENTAL, README, write_section
+from bench.report import INCREMENTAL, README, write_section
 from bench.sync_peers import Peer, dbt, plain_view
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster

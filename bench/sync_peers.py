@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.speed import environment_of
+from bench.contenders import environment_of
 from cio_fdw.simulator.client import Simulator
 
 LATE_DAYS = (7, 30)

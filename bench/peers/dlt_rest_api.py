@@ -1,6 +1,6 @@
 """A dlt pipeline: its declarative rest_api source, into DuckDB, as its documentation shows.
 
-CIO_APP_API_KEY=… python dlt_rest_api.py BASE_URL messages|campaign|actions START_S CAMPAIGN
+CIO_APP_API_KEY=… python dlt_rest_api.py BASE_URL messages|campaign|actions START_S CAMPAIGN [END_S]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-foun
 CURSOR = {"type": "cursor", "cursor_path": "next", "cursor_param": "start"}
 
 
-def resources(what: str, start_s: int, campaign: int) -> list[dict[str, Any]]:
+def resources(what: str, bounds: dict[str, int], campaign: int) -> list[dict[str, Any]]:
     if what == "actions":
         endpoint = {
             "path": "v1/campaigns/{resources.campaigns.id}/actions",
@@ -29,7 +29,7 @@ def resources(what: str, start_s: int, campaign: int) -> list[dict[str, Any]]:
                                                "paginator": "single_page"}},
             {"name": "actions", "endpoint": endpoint},
         ]  # fmt: skip
-    params = {"limit": 1000, "start_ts": start_s}
+    params = {"limit": 1000, **bounds}
     if what == "campaign":
         params["campaign_id"] = campaign
     return [
@@ -47,11 +47,12 @@ def most_memory_mb() -> float:
 
 
 def main() -> int:
-    base, what, start_s, campaign = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    base, what, start, campaign, *end = sys.argv[1:]
+    bounds = {"start_ts": int(start), **({"end_ts": int(end[0])} if end else {})}
     source = rest_api_source(
         {
             "client": {"base_url": base, "auth": {"type": "bearer", "token": os.environ["CIO_APP_API_KEY"]}},
-            "resources": resources(what, start_s, campaign),
+            "resources": resources(what, bounds, int(campaign)),
         }
     )
     with tempfile.TemporaryDirectory() as directory:

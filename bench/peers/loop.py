@@ -1,6 +1,6 @@
 """The loop that everybody writes first: `requests`, one page after the other, rows kept in a list.
 
-CIO_APP_API_KEY=… python loop.py BASE_URL messages|campaign|actions START_S CAMPAIGN
+CIO_APP_API_KEY=… python loop.py BASE_URL messages|campaign|actions START_S CAMPAIGN [END_S]
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def pages(session: requests.Session, url: str, key: str, params: dict[str, Any])
         params["start"] = body["next"]
 
 
-def rows(session: requests.Session, base: str, what: str, start_s: int, campaign: int) -> Iterator[Any]:
+def rows(session: requests.Session, base: str, what: str, bounds: dict[str, int], campaign: int) -> Iterator[Any]:
     if what == "actions":
         for parent in get(session, f"{base}/v1/campaigns", {})["campaigns"]:
             yield from pages(session, f"{base}/v1/campaigns/{parent['id']}/actions", "actions", {})
         return
-    params = {"limit": 1000, "start_ts": start_s}
+    params = {"limit": 1000, **bounds}
     if what == "campaign":
         params["campaign_id"] = campaign
     yield from pages(session, f"{base}/v1/messages", "messages", params)
@@ -56,10 +56,11 @@ def most_memory_mb() -> float:
 
 
 def main() -> int:
-    base, what, start_s, campaign = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    base, what, start, campaign, *end = sys.argv[1:]
+    bounds = {"start_ts": int(start), **({"end_ts": int(end[0])} if end else {})}
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {os.environ['CIO_APP_API_KEY']}"
-        count = len(list(rows(session, base, what, start_s, campaign)))
+        count = len(list(rows(session, base, what, bounds, int(campaign))))
     sys.stdout.write(f"{count} {most_memory_mb():.0f}\n")
     return 0
 

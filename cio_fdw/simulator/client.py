@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import IO, Any, Optional
 from urllib.parse import quote
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
+"""A million messages take a minute to make."""
 STOP_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 60.0
 READY = "ready: "
