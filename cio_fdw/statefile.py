@@ -30,7 +30,9 @@ from cio_fdw.state import Sleep, StateDirectory, failure, reserve
 
 LOCK_PATIENCE_S = 10.0
 """A lock is held for microseconds. One that is held this long belongs to a process that was stopped."""
-LOCK_LOOK_S = 0.001
+FIRST_LOCK_LOOK_S, LAST_LOCK_LOOK_S = 0.001, 0.032
+"""Between tries to lock, doubled each time: hundreds of waiters that try every millisecond leave no processor to the
+one that holds the lock."""
 _WHOLE_FILE_BYTE = 2**40
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
@@ -61,13 +63,15 @@ class StateFile:
     def locked(self, sleep: Sleep) -> Iterator[None]:
         """The file is this thread's alone. Waits through `sleep`, and holds no lock meanwhile."""
         since_s = time.monotonic()
+        look_s = FIRST_LOCK_LOOK_S
         while not self._try_lock():
             if time.monotonic() - since_s > LOCK_PATIENCE_S:
                 raise StateError(
                     f"{self._path} has been locked by one process for {LOCK_PATIENCE_S:.0f} s",
                     hint="A backend that was stopped (SIGSTOP, a debugger) can hold it: let it go on, or end it.",
                 )
-            sleep(random.uniform(0.2, 1.0) * LOCK_LOOK_S)  # noqa: S311 - keeps waiters apart, no secret
+            sleep(random.uniform(0.2, 1.0) * look_s)  # noqa: S311 - keeps waiters apart, no secret
+            look_s = min(2 * look_s, LAST_LOCK_LOOK_S)
         try:
             yield
         finally:
@@ -152,6 +156,9 @@ class StateFile:
             return False
         locked = False
         try:
+            # Of a file that was replaced the lock says nothing, but as a rule it was not: a try costs one call.
+            if self._is_open() and not self._try_bytes(_WHOLE_FILE_BYTE):
+                return False
             self._make_current()
             locked = self._try_bytes(_WHOLE_FILE_BYTE)
         finally:
@@ -159,9 +166,12 @@ class StateFile:
                 self._mutex.release()
         return locked
 
+    def _is_open(self) -> bool:
+        return self._fd >= 0 and self._pid == os.getpid()
+
     def _make_current(self) -> None:
         """Opens the file, again when it was removed or replaced: everybody must use the one that has the name."""
-        if self._fd >= 0 and self._pid == os.getpid():
+        if self._is_open():
             present = self._stat()
             opened = os.fstat(self._fd)
             if present and (present.st_dev, present.st_ino) == (opened.st_dev, opened.st_ino):

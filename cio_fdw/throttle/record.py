@@ -66,7 +66,7 @@ def _unpacked(data: bytes, boot: bytes, now_s: float) -> Optional[Turns]:
         round=round_,
         next_ticket=next_ticket,
         next_round=dict(_FLOW.iter_unpack(body[flows_at:end])),
-        places=[Place(*fields) for fields in _PLACE.iter_unpack(body[places_at:flows_at])],
+        places=list(map(Place._make, _PLACE.iter_unpack(body[places_at:flows_at]))),
     )
     return turns if _is_sane(turns, now_s) else None
 

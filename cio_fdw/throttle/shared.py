@@ -27,8 +27,8 @@ from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
 MAX_SLOTS = 32
 """The most that max_concurrency allows."""
 FILE_PREFIX = "turns-"
-_USUAL_BYTES = 4096
-"""Reading all that a thousand waiting requests would fill costs more than the rest of a turn."""
+_USUAL_BYTES = 16384
+"""Reading all that two thousand waiting requests would fill costs more than the rest of a turn."""
 _NO_ROOM_S = 0.25
 _LEAVE_TRIES = 20
 _LEAVE_LOOK_S = 0.0005

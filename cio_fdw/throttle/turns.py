@@ -28,7 +28,7 @@ LATE_S = 0.005
 """A request that leaves later than this after its turn was taken is counted from when it left."""
 
 NEAR_S = 0.002
-"""Between looks while a turn is free and those ahead are about to take theirs; times the place in the queue."""
+"""After the look of the one ahead, while a turn is free and those ahead are about to take theirs; times the place."""
 BUSY_S = 0.010
 """Between looks while all slots are taken, whose end nobody knows; times the place in the queue."""
 SLICE_S = 0.050
@@ -109,9 +109,10 @@ class Turns:
         if due_s > now_s:
             delay_s = min(due_s - now_s, SLICE_S * (index + 1))
         elif in_flight() >= limits.max_concurrency:
-            delay_s = BUSY_S * (index + 1)
+            # Those deep in the queue wait for the window in any case; looks cost more the longer the queue is.
+            delay_s = (BUSY_S if index < limits.requests_per_second else SLICE_S) * (index + 1)
         elif index:
-            delay_s = NEAR_S * (index + 1)
+            delay_s = self._after_those_ahead_s(index, now_s)
         else:
             self._take(place, now_s)
             return 0.0
@@ -135,6 +136,12 @@ class Turns:
         del self.sent_s[:old]
         if self.next_round:
             self.next_round = {flow: due for flow, due in self.next_round.items() if due > self.round + 1}
+
+    def _after_those_ahead_s(self, index: int, now_s: float) -> float:
+        """Until the one ahead has looked. One at the head that is late waits for the lock: others leave it to him."""
+        due_s = self.places[index - 1].look_s - now_s
+        late_s = max(0.0, now_s - self.places[0].look_s)
+        return min(max(due_s, 0.0) + NEAR_S * (index + 1) + late_s, SLICE_S * (index + 1))
 
     def _take(self, place: Place, now_s: float) -> None:
         del self.places[0]
