@@ -26,7 +26,7 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.errors import StateError, Where
 from cio_fdw.secret import Secret
 from cio_fdw.state import StateDirectory
-from cio_fdw.statefile import state_file
+from cio_fdw.statefile import BusyError, briefly, state_file
 
 FILE_NAME = "requests"
 RECORDS = 4096
@@ -44,8 +44,6 @@ _CRC = struct.Struct("<I")
 _RECORD = struct.Struct("<QqIhHffQi8s5s32s")
 _TEXT_BYTES = RECORD_BYTES - _CRC.size - _RECORD.size
 _SIZE_BYTES = (RECORDS + 1) * RECORD_BYTES
-_TRIES = 10
-_TRY_S = 0.0005
 _NONE = -1
 _LITERALS = frozenset(
     step
@@ -117,17 +115,8 @@ class Journal:
 
     def add(self, sent: Sent) -> None:
         """Writes it over the oldest record. Never fails, and waits for a few milliseconds at most."""
-        tries = 0
-
-        def sleep_briefly(_seconds: float) -> None:
-            nonlocal tries
-            tries += 1
-            if tries > _TRIES:
-                raise _BusyError
-            time.sleep(_TRY_S)
-
         # A request that was answered must not fail because it cannot be noted down.
-        with suppress(_BusyError, StateError), self._file.locked(sleep_briefly):
+        with suppress(BusyError, StateError), self._file.locked(briefly()):
             number = self._next_number()
             self._file.write(_packed(number, sent), _offset(number))
             self._file.write(_packed_head(number + 1))
@@ -144,10 +133,6 @@ class Journal:
                 return int(number)
         # A new ring, or a head that was torn: go on after the newest record.
         return max((number for number, _sent in _records(self._file.read(_SIZE_BYTES))), default=-1) + 1
-
-
-class _BusyError(Exception):
-    """The lock was not to be had soon."""
 
 
 def shown(target: str) -> str:

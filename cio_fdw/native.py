@@ -11,7 +11,7 @@
     cache_clear(server options)                   -> number of answers that were kept
     stop_all()                                    the backend exits
 
-`table` is (relname, server, server options, table options, column names, column types); `quals` are
+`table` is (relname, server, server options, table options, column names, column types, identity); `quals` are
 (column, operator, value) as in `quals`, or ("", "or", branches), a branch
 being quals. All run on the backend's main thread.
 """
@@ -43,6 +43,7 @@ from cio_fdw.plan import Ask, Known, Plan, plan
 from cio_fdw.quals import UNKNOWN, condition
 from cio_fdw.sample import Sample
 from cio_fdw.scan import Host, Tools, scan
+from cio_fdw.sizes import Seen, Sizes
 from cio_fdw.state import state_directory
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
@@ -109,7 +110,19 @@ class Table(NamedTuple):
     table_options: Mapping[str, str]
     names: Sequence[Optional[str]]
     types: Sequence[Optional[str]]
+    identity: str = ""
+    """Tells servers of the same name apart, in all databases."""
     host: Optional[NativeHost] = None
+
+    def sizes(self) -> Sizes:
+        """What earlier scans of this server found."""
+        settings = option_table.resolve(self.server_options)
+        return Sizes.kept_in(settings.state_dir, f"{self.identity} {self.server} {settings.base_url}")
+
+    def seen(self) -> dict[str, float]:
+        """Sizes that bear on a plan of this table."""
+        endpoint = self.endpoint()
+        return self.sizes().of([endpoint.name, *([endpoint.parent.endpoint] if endpoint.parent else [])])
 
     def endpoint(self) -> Endpoint:
         """The catalog entry, after checking that the table's columns are its columns."""
@@ -192,7 +205,8 @@ def estimate(
     if own := described.own():
         rows = float(own.typical_rows)
         return Estimate(rows, COLUMN_BYTES * len(wanted), 0.0, rows * ROW_COST, 0.0, rows, ())
-    planned = _plan(described, quals, known=Known(total_rows or None, kept))
+    seen = described.seen()
+    planned = _plan(described, quals, known=Known(total_rows or None, kept, seen))
     width = planned.endpoint.row_bytes if "raw" in wanted else COLUMN_BYTES * len(wanted)
     total = planned.requests * REQUEST_COST + planned.rows * ROW_COST
     return Estimate(
@@ -201,7 +215,7 @@ def estimate(
         startup_cost=min(REQUEST_COST, total),
         total_cost=total,
         requests=float(planned.requests),
-        table_rows=total_rows or float(_plan(described, ()).rows),
+        table_rows=total_rows or float(_plan(described, (), known=Known(seen=seen)).rows),
         pushed=tuple(planned.pushed),
     )
 
@@ -265,7 +279,8 @@ def open_sample(
     # Statistics are of the API's present answers.
     settings = replace(_mapped(described, mapping), cache_ttl_s=0)
     ask = Ask(described.endpoint(), (), settings, int(time.time()), ENDPOINTS)
-    return Sample(ask, _tools(_started(), settings, Stats(), wanted))
+    tools = _tools(_started(), settings, Stats(), wanted)
+    return Sample(ask, tools, told=lambda name, rows: described.sizes().learn(name, Seen(rows, 1)))
 
 
 def _own_scan(table: Table, mapping: Optional[Mapping[str, str]], wanted: Sequence[str]) -> Optional[seeing.OwnScan]:
@@ -321,12 +336,15 @@ class Scan:
 
     def _watched(self, batches: Generator[list[Row], None, None]) -> Iterator[list[Row]]:
         """The same batches; when the cache is not to be used, a warning says so, and the log tells of a slow run."""
-        pace = seeing.Pace(self._tools.stats)
+        pace, rows_before = seeing.Pace(self._tools.stats), self._tools.stats.rows
         with closing(batches):
             for batch in pace.steps(batches):
                 self._complain()
                 yield batch
         self._complain()
+        if self._plan and self._plan.covers:
+            rows = self._tools.stats.rows - rows_before
+            self._table.sizes().learn(self._plan.endpoint.name, Seen(rows / self._plan.covers, self._plan.covers))
         # Not of a run that was ended: its error tells, or the reader had enough.
         if text := pace.told(self._table.relname, self._host.log_min_ms()):
             self._host.log(text)

@@ -19,11 +19,8 @@ from cio_fdw.endpoint import PAGE, Endpoint, Filter, OneRow
 from cio_fdw.options import Settings
 from cio_fdw.quals import UNKNOWN, AnyOf, Condition, allowed_values, simplified
 from cio_fdw.ranges import US, Bound, Range, wanted_ranges
-from cio_fdw.request import Chain, Request, path_step
+from cio_fdw.request import MAX_SURE_ID, Chain, Request, fills_a_path, is_large, path_step
 from cio_fdw.windows import Windows, windows_for
-
-MAX_SURE_ID = 2**53
-"""The API's ids are JSON numbers. Larger ones are not exact everywhere, so the API may refuse them as malformed."""
 
 MAX_COMBINATIONS = 50
 """Most chains that IN lists may multiply to; beyond it a list is left to PostgreSQL."""
@@ -31,10 +28,12 @@ MAX_COMBINATIONS = 50
 
 @dataclass(frozen=True)
 class Known:
-    """What PostgreSQL's statistics tell (ANALYZE): rows of the table, and what each column's quals keep of them."""
+    """What PostgreSQL's statistics tell (ANALYZE): rows of the table, and what each column's quals keep of them.
+    `seen`: what earlier scans found, rows of a whole table, or of a day of a window."""
 
     total_rows: Optional[float] = None
     selectivity: Mapping[str, float] = field(default_factory=dict)
+    seen: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Plan:
     requests: float
     notices: tuple[str, ...] = ()
     windows: int = 0
+    covers: float = 0.0
+    """What the requests read without any other condition: days of a window, 1 for a whole table, else 0."""
     pushed: frozenset[str] = frozenset()
     """Columns whose conditions the requests carry."""
     names: str = ""
@@ -111,7 +112,7 @@ def _plan_one_rows(ask: Ask) -> Optional[Plan]:
     if one_row is None or ids is None or any("/" in str(id_) for id_ in ids):
         # Not every server takes an encoded slash for a part of one step; the list is sure to tell.
         return None
-    chains = tuple(_named_chain(one_row, id_) for id_ in ids if _fills_a_path(id_))
+    chains = tuple(_named_chain(one_row, id_) for id_ in ids if fills_a_path(id_))
     count = len(chains)
     pushed = frozenset(("id",))
     if not one_row.confirmed:
@@ -125,7 +126,7 @@ def _plan_one_rows(ask: Ask) -> Optional[Plan]:
 def _named_chain(one_row: OneRow, id_: Any) -> Chain:
     path = one_row.path.replace("{id}", path_step(id_))
     chain = Chain(Request(path), may_be_missing=True, row_key=one_row.row_key, leads=one_row.confirmed)
-    return replace(chain, may_be_malformed=_is_large(id_))
+    return replace(chain, may_be_malformed=is_large(id_))
 
 
 def _plan_pages(ask: Ask) -> Plan:
@@ -137,9 +138,8 @@ def _plan_pages(ask: Ask) -> Plan:
     first = Request(endpoint.path, (*endpoint.fixed_params, *_size_params(ask)))
     rows = page_size(ask)
     if tokens is None:
-        return Plan(
-            endpoint, (Chain(first),), None, rows=endpoint.typical_rows, requests=1 + endpoint.typical_rows // rows
-        )
+        all_ = _typical(ask, endpoint)
+        return Plan(endpoint, (Chain(first),), None, rows=all_, requests=1 + all_ // rows)
     chains = [Chain(first.with_param(paging.param, str(t)) if t else first, one_page=True) for t in tokens]
     return Plan(endpoint, tuple(chains), None, rows=rows * len(chains), requests=len(chains), pushed=frozenset((PAGE,)))
 
@@ -149,13 +149,15 @@ def _plan_children(ask: Ask) -> Plan:
     parent = ask.endpoint.parent
     if parent is None:
         raise ValueError(f"{ask.endpoint.name} has no parent")
-    ids = allowed_values(ask.conditions, parent.column)
+    ids, of = allowed_values(ask.conditions, parent.column), ask.endpoints[parent.endpoint]
     if ids is None:
-        return _plan_all_children(ask, ask.endpoints[parent.endpoint], parent.key)
-    possible = [value for value in ids if _fills_a_path(value)]
-    each = float(ask.endpoint.typical_rows)
+        return _plan_all_children(ask, of, parent.key)
+    possible = [value for value in ids if fills_a_path(value)]
+    each = _all_children(ask, of) / max(_typical(ask, of), 1)
     if ask.known.total_rows and ids:
-        each = ask.known.total_rows * ask.known.selectivity.get(parent.column, 1.0) / len(ids)
+        told = ask.known.total_rows * ask.known.selectivity.get(parent.column, 1.0) / len(ids)
+        # Statistics of a few parents tell nothing of the others.
+        each = told if told >= 1 else ask.known.total_rows / max(_typical(ask, of), 1)
     return Plan(
         ask.endpoint,
         tuple(_child(ask, value) for value in possible),
@@ -167,11 +169,11 @@ def _plan_children(ask: Ask) -> Plan:
 
 
 def _plan_all_children(ask: Ask, of: Endpoint, key: str) -> Plan:
-    parents = plan(of, (), ask.settings, now_s=ask.now_s, endpoints=ask.endpoints)
+    parents = plan(of, (), ask.settings, now_s=ask.now_s, endpoints=ask.endpoints, known=Known(seen=ask.known.seen))
     leading = replace(parents, chains=tuple(replace(chain, leads=True) for chain in parents.chains))
-    rows = ask.known.total_rows or parents.rows * ask.endpoint.typical_rows
+    rows = ask.known.total_rows or _all_children(ask, of)
     requests = parents.requests + parents.rows * _pages(ask, rows / max(parents.rows, 1))
-    return Plan(ask.endpoint, (), leading, rows=rows, requests=requests, names=key, ask=ask)
+    return Plan(ask.endpoint, (), leading, rows=rows, requests=requests, names=key, ask=ask, covers=1)
 
 
 def _child(ask: Ask, parent_id: Any) -> Chain:
@@ -182,16 +184,7 @@ def _child(ask: Ask, parent_id: Any) -> Chain:
     path = ask.endpoint.path.replace(f"{{{parent.column}}}", path_step(parent_id))
     params = (*ask.endpoint.fixed_params, *_size_params(ask))
     chain = Chain(Request(path, params), constants=((parent.column, parent_id),), may_be_missing=True)
-    return replace(chain, may_be_malformed=_is_large(parent_id))
-
-
-def _fills_a_path(value: Any) -> bool:
-    """False for what no object, hence no row, has: the API's ids are positive, and fill one step of a path."""
-    return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
-
-
-def _is_large(id_: Any) -> bool:
-    return isinstance(id_, int) and id_ > MAX_SURE_ID
+    return replace(chain, may_be_malformed=is_large(parent_id))
 
 
 def _plan_lists(ask: Ask) -> Plan:
@@ -220,6 +213,7 @@ def _plan_lists(ask: Ask) -> Plan:
         requests=len(chains) + rows // page_size(ask) if endpoint.paging else len(chains),
         notices=_notices(ask, windows),
         windows=len(windows.frozen),
+        covers=0 if pushed or ask.limit else windows.days if endpoint.window else 1,
         pushed=frozenset([*columns, *([endpoint.window.column] if endpoint.window else [])]),
     )
 
@@ -308,7 +302,7 @@ def _expected_rows(ask: Ask, windows: Windows, pushed: Pushed) -> float:
     """Rows expected: from statistics when there are any, else from typical sizes of the catalog."""
     endpoint, known = ask.endpoint, ask.known
     if known.total_rows is None:
-        rows = endpoint.typical_rows * (max(windows.days, 0.01) if endpoint.window else 1)
+        rows = _typical(ask, endpoint) * (max(windows.days, 0.01) if endpoint.window else 1)
         for filter_, values in pushed:
             rows *= min(filter_.selectivity * len(values), 1)
         return max(rows, 1)
@@ -316,10 +310,19 @@ def _expected_rows(ask: Ask, windows: Windows, pushed: Pushed) -> float:
     if endpoint.window:
         # Statistics know nothing of rows made since ANALYZE: at least the average density is assumed.
         average = min(windows.days / endpoint.window.kept_days, 1)
-        rows *= max(known.selectivity.get(endpoint.window.column, 1.0), average)
+        rows *= max(known.selectivity.get(endpoint.window.column, average), average)
     for filter_, _ in pushed:
         rows *= known.selectivity.get(filter_.column, 1.0)
     return max(rows, 1)
+
+
+def _typical(ask: Ask, endpoint: Endpoint) -> float:
+    """Rows of a whole table, or of a day of a window."""
+    return ask.known.seen.get(endpoint.name, endpoint.typical_rows)
+
+
+def _all_children(ask: Ask, of: Endpoint) -> float:
+    return ask.known.seen.get(ask.endpoint.name, _typical(ask, of) * ask.endpoint.typical_rows)
 
 
 def _pages(ask: Ask, rows: float) -> float:

@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 from cio_fdw.quals import UNKNOWN
 
+MAX_SURE_ID = 2**53
+"""The API's ids are JSON numbers. Larger ones are not exact everywhere, so the API may refuse them as malformed."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -38,6 +41,15 @@ def _encode(value: str) -> str:
 def path_step(value: Any) -> str:
     """An id inside a path. A bare "?" stands for UNKNOWN only: a real one would begin the query string."""
     return str(UNKNOWN) if value is UNKNOWN else quote(str(value), safe="")
+
+
+def fills_a_path(value: Any) -> bool:
+    """False for what no object, hence no row, has: the API's ids are positive, and fill one step of a path."""
+    return value > 0 if isinstance(value, int) else value not in ("", ".", "..")
+
+
+def is_large(id_: Any) -> bool:
+    return isinstance(id_, int) and id_ > MAX_SURE_ID
 
 
 @dataclass(frozen=True)

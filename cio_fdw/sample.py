@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Optional
+from typing import Callable, Optional
 
 from cio_fdw.decoder import Row
 from cio_fdw.plan import Ask, Plan, page_size, plan
@@ -25,7 +25,7 @@ from cio_fdw.scan import Tools, scan
 from cio_fdw.windows import DAY_S, FREEZE_LAG_S
 
 PROBES = 12
-PARENTS = 10
+PARENTS = 20
 PAGES = 10
 FIRST_PROBE_S = 3600
 NARROWER = 8
@@ -34,11 +34,18 @@ TRIES = 4
 
 
 class Sample:
-    """One ANALYZE. `random_` gives numbers in [0, 1)."""
+    """One ANALYZE. `random_` gives numbers in [0, 1). `told` hears of tables read whole, with their rows."""
 
-    def __init__(self, ask: Ask, tools: Tools, random_: Optional[random.Random] = None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        tools: Tools,
+        random_: Optional[random.Random] = None,
+        told: Callable[[str, float], None] = lambda _name, _rows: None,
+    ) -> None:
         self._ask = ask
         self._tools = tools
+        self._told = told
         self._random = random_ or random.Random()  # noqa: S311 - a sample, no secret
         self._total = 0.0
 
@@ -71,10 +78,27 @@ class Sample:
     def _list(self) -> Iterator[list[Row]]:
         planned = self._plan([])
         most, read = PAGES * page_size(self._ask), 0
+        ends: list[Row] = []
         for batch in self._rows(planned, most):
             read += len(batch)
+            ends = [*ends[:1], batch[0], batch[-1]]
             yield batch
-        self._total = float(read if read < most else max(self._ask.endpoint.typical_rows, 2 * read))
+        self._total = float(read if read < most else self._more_than(read, ends))
+        if read < most:
+            self._told(self._ask.endpoint.name, self._total)
+
+    def _more_than(self, read: int, ends: Sequence[Row]) -> float:
+        """Rows of a list that goes on: of a feed as many as would fill the time it is kept for."""
+        endpoint = self._ask.endpoint
+        guess = float(max(endpoint.typical_rows, 2 * read))
+        if not endpoint.feed_column or endpoint.feed_column not in self._tools.wanted:
+            return guess
+        column = list(self._tools.wanted).index(endpoint.feed_column)
+        newest_us, oldest_us = ends[0][column], ends[-1][column]
+        if newest_us is None or oldest_us is None or newest_us <= oldest_us:
+            return guess
+        kept_us = float(endpoint.retention.partition(" days")[0]) * DAY_S * US
+        return float(max(read * kept_us / (newest_us - oldest_us), read))
 
     def _children(self) -> Iterator[list[Row]]:
         parent = self._ask.endpoint.parent
@@ -85,6 +109,7 @@ class Sample:
         listed = plan(of.endpoint, (), of.settings, now_s=of.now_s, endpoints=of.endpoints)
         with closing(scan(listed, tools)) as batches:
             ids = list(dict.fromkeys(id_ for batch in batches for (id_,) in batch if id_ is not None))
+        self._told(parent.endpoint, float(len(ids)))
         chosen = self._random.sample(ids, min(PARENTS, len(ids)))
         most, read = PAGES * page_size(self._ask), 0
         for id_ in chosen:

@@ -33,11 +33,31 @@ LOCK_PATIENCE_S = 10.0
 FIRST_LOCK_LOOK_S, LAST_LOCK_LOOK_S = 0.001, 0.032
 """Between tries to lock, doubled each time: hundreds of waiters that try every millisecond leave no processor to the
 one that holds the lock."""
+BRIEF_LOOKS = 10
+BRIEF_LOOK_S = 0.0005
 _WHOLE_FILE_BYTE = 2**40
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 _files: dict[tuple[str, str], StateFile] = {}
 _files_lock = threading.Lock()
+
+
+class BusyError(Exception):
+    """The lock was not to be had soon."""
+
+
+def briefly() -> Sleep:
+    """For `StateFile.locked`, of what may be left out: after a few milliseconds it raises BusyError."""
+    looks = 0
+
+    def sleep(_seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks > BRIEF_LOOKS:
+            raise BusyError
+        time.sleep(BRIEF_LOOK_S)
+
+    return sleep
 
 
 def state_file(directory: StateDirectory, name: str, size_bytes: int) -> StateFile:

@@ -15,6 +15,7 @@ typedef struct ColumnClauses
 	AttrNumber	attno;
 	List	   *clauses;		/* of RestrictInfo */
 	double		selectivity;
+	bool		is_guess;		/* statistics tell nothing of a clause */
 } ColumnClauses;
 
 /* has_unknown returns whether an expression has a value that planning cannot tell. */
@@ -58,6 +59,22 @@ only_column(Node *clause, RelOptInfo *rel)
 	return (AttrNumber) (member + FirstLowInvalidHeapAttributeNumber);
 }
 
+/* is_derived returns whether a clause compares an expression of a column (created::date), of which there are no statistics. */
+static bool
+is_derived(PlannerInfo *root, RelOptInfo *rel, Node *clause)
+{
+	ListCell   *cell;
+
+	foreach(cell, host_leaves(host_recognise(root, rel, list_make1(clause))))
+	{
+		HostQual   *qual = lfirst(cell);
+
+		if (!OidIsValid(qual->right_type) && qual->op != HOST_IS_NULL && qual->op != HOST_IS_NOT_NULL)
+			return true;
+	}
+	return false;
+}
+
 /* clauses_by_column groups clauses, and takes their selectivity from PostgreSQL's statistics. */
 static ColumnClauses *
 clauses_by_column(PlannerInfo *root, RelOptInfo *rel, List *clauses, int *n)
@@ -76,6 +93,7 @@ clauses_by_column(PlannerInfo *root, RelOptInfo *rel, List *clauses, int *n)
 			i++;
 		groups[i].attno = attno;
 		groups[i].clauses = lappend(groups[i].clauses, info);
+		groups[i].is_guess |= is_derived(root, rel, (Node *) info->clause);
 		*n = Max(*n, i + 1);
 	}
 	for (int i = 0; i < *n; i++)
@@ -83,7 +101,7 @@ clauses_by_column(PlannerInfo *root, RelOptInfo *rel, List *clauses, int *n)
 	return groups;
 }
 
-/* python_selectivities returns {column: selectivity}, or NULL with an exception set. */
+/* python_selectivities returns {column: selectivity} where statistics tell, or NULL with an exception set. */
 static PyObject *
 python_selectivities(const HostTable *table, const ColumnClauses *groups, int n)
 {
@@ -93,7 +111,7 @@ python_selectivities(const HostTable *table, const ColumnClauses *groups, int n)
 	{
 		PyObject   *number;
 
-		if (groups[i].attno <= 0)
+		if (groups[i].attno <= 0 || groups[i].is_guess)
 			continue;
 		number = PyFloat_FromDouble(groups[i].selectivity);
 		if (!number || PyDict_SetItemString(dict, table->names[groups[i].attno - 1], number) < 0)

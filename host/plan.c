@@ -24,6 +24,12 @@ enum
 	PLAN_REQUESTS
 };
 
+/*
+ * What a scan for each outer row costs more than one scan with as many requests:
+ * such scans run one after the other, so that no two requests are under way at once.
+ */
+#define ONE_BY_ONE_FACTOR 1.1
+
 /* needed_columns returns the attribute numbers that a scan must fill, in table order. */
 static List *
 needed_columns(RelOptInfo *rel, const HostTable *table)
@@ -156,6 +162,7 @@ host_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid table_id)
 		if (estimate.requests >= info->estimate.requests)
 			continue;
 		param->ppi_rows = estimate.rows;
+		estimate.total_cost *= ONE_BY_ONE_FACTOR;
 		add_scan(root, rel, &estimate, lfirst(cell));
 	}
 }

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -259,13 +260,14 @@ host_python_strings(char **strings, int n)
 	return tuple;
 }
 
-/* host_python_table returns (relname, server name, server options, table options, names, types). */
+/* host_python_table returns (relname, server name, server options, table options, names, types, identity). */
 PyObject *
 host_python_table(const HostTable *table)
 {
-	return Py_BuildValue("(ssNNNN)", table->relname, table->server_name,
+	return Py_BuildValue("(ssNNNNN)", table->relname, table->server_name,
 						 host_python_options(table->server_options),
 						 host_python_options(table->table_options),
 						 host_python_strings(table->names, table->natts),
-						 host_python_strings(table->types, table->natts));
+						 host_python_strings(table->types, table->natts),
+						 PyUnicode_FromFormat("%u/%u", MyDatabaseId, table->server_id));
 }

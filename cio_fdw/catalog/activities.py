@@ -36,7 +36,7 @@ ACTIVITIES = Endpoint(
     feed_column="timestamp",
     kept="30 days guaranteed",
     retention="30 days",
-    typical_rows=20000,
+    typical_rows=10000,
     row_bytes=400,
     columns=(
         Column("id", "text", "Activity id; sorts by time."),

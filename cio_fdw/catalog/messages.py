@@ -46,7 +46,7 @@ MESSAGES = Endpoint(
     kept="about 6 months",
     retention="6 months",
     window=Window("created", "start_ts", "end_ts", max_days=180, kept_days=184),
-    typical_rows=2000,
+    typical_rows=500,
     row_bytes=900,
     columns=(
         Column("id", "text", "Delivery id."),
@@ -123,5 +123,5 @@ MESSAGE_DRAFTS = replace(
     name="message_drafts",
     doc="Deliveries that wait as drafts; the API keeps them apart from those in messages.",
     fixed_params=(("drafts", "true"),),
-    typical_rows=50,
+    typical_rows=10,
 )

@@ -11,7 +11,7 @@ NEWSLETTERS = Endpoint(
     one_row=OneRow("/v1/newsletters/{id}", "newsletter"),
     # No maximum is declared for limit; 100 is what the other lists take (NOTES.md, pagination).
     paging=Paging(size_param="limit", page_size=100, max_size=100),
-    typical_rows=200,
+    typical_rows=100,
     row_bytes=500,
     columns=(
         Column("id", "bigint", "Newsletter id."),

@@ -50,7 +50,7 @@ SEGMENT_MEMBERSHIP = Endpoint(
     key=("segment_id", "cio_id"),
     parent=Parent(endpoint="segments", key="id", column="segment_id"),
     paging=Paging(size_param="limit", page_size=30000, max_size=30000),
-    typical_rows=5000,
+    typical_rows=300,
     row_bytes=150,
     columns=(
         Column("segment_id", "bigint", "Segment the person is in."),

@@ -15,8 +15,9 @@ FEW = 60
 
 
 @pytest.fixture
-def fresh(db: Connection) -> Iterator[Connection]:
-    """A schema of foreign tables without statistics."""
+def fresh(unseen: Connection) -> Iterator[Connection]:
+    """A schema of foreign tables without statistics, of a server that nothing is known of."""
+    db = unseen
     db.execute("create schema fresh; import foreign schema customerio from server customerio into fresh")
     yield db
     db.execute("drop schema fresh cascade")
@@ -62,7 +63,7 @@ def test_expected_requests_follow_the_statistics(fresh: Connection, sim: Simulat
     before = node(fresh, "select id from fresh.messages")["API Requests Estimated"]
     fresh.execute("analyze fresh.messages")
     after = node(fresh, "select id from fresh.messages")
-    assert int(str(before)) > 100
+    assert int(str(before)) > 50
     assert abs(int(str(after["API Requests Estimated"])) - int(str(after["API Requests Sent"]))) <= 2
 
 

@@ -11,8 +11,9 @@ from tests.sql.helpers import Connection, asked, rows, value
 
 
 @pytest.fixture
-def picked(db: Connection, sim: Simulator) -> Iterator[str]:
-    """A local table of three messages, analyzed."""
+def picked(unseen: Connection, sim: Simulator) -> Iterator[str]:
+    """A local table of three messages, analyzed; the planner takes the workspace for one of usual size."""
+    db = unseen
     ids = [row["id"] for row in sim.data("messages")[-3:]]
     db.execute("create table picked as select unnest(%s::text[]) as id", [ids])
     db.execute("analyze picked")

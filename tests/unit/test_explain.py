@@ -41,7 +41,7 @@ def test_windows() -> None:
             "",
         ),
         ("API Windows", 2, ""),
-        ("API Requests Estimated", 10, ""),
+        ("API Requests Estimated", 4, ""),
     ]
 
 

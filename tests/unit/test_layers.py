@@ -13,7 +13,7 @@ LAYERS = (
     ("secret", "quals", "endpoint", "state"),
     ("options", "ranges", "request", "statefile"),
     ("catalog", "own_tables"),
-    ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal"),
+    ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal", "sizes"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("cache",),
