@@ -237,8 +237,8 @@ class _RetryPlan:
         return error
 
 
-def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> Optional[RequestError]:
-    """The error that the status of `answer` means, None for 2xx."""
+def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> Optional[CioError]:
+    """The error that the status of `answer` means, None for 2xx; BodyError when its body was cut."""
     status = answer.status
     if 200 <= status < 300:
         return None
@@ -247,13 +247,20 @@ def status_error(where: Where, answer: Answer, key: Optional[Secret] = None) -> 
     if status == 408 or status >= 500:
         return ServerError(where, status=status, retry_after_s=_retry_after_s(answer))
     if status in (400, 404, 422):
-        # Of a 404 too: the API says which object is not there, an unknown path gets plain text (OBSERVED.md).
-        kind = NotFoundError if status == 404 else RequestError
-        return kind(where, status=status, reason=_detail(answer.body, key))
+        return _explained(where, answer, key)
     if 300 <= status < 400:
         return RedirectError(where, status=status)
     kinds: dict[int, type[RequestError]] = {401: UnauthorizedError, 403: ForbiddenError}
     return kinds.get(status, RequestError)(where, status=status)
+
+
+def _explained(where: Where, answer: Answer, key: Optional[Secret]) -> CioError:
+    """The error of a status that the body explains."""
+    if _is_cut(answer.body):
+        return BodyError(f"HTTP {answer.status} with JSON that ends too early", detail=f"{len(answer.body)} bytes")
+    # Of a 404 too: the API says which object is not there, an unknown path gets plain text (OBSERVED.md).
+    kind = NotFoundError if answer.status == 404 else RequestError
+    return kind(where, status=answer.status, reason=_detail(answer.body, key))
 
 
 def _retry_after_s(answer: Answer) -> Optional[float]:
@@ -277,6 +284,19 @@ def _http_date(text: str) -> Optional[datetime]:
     except (TypeError, ValueError, IndexError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _is_cut(body: bytes) -> bool:
+    """Whether a body begins as a JSON object does and is none: the API's own errors are; others send text or HTML."""
+    if not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        json.loads(body)
+    except RecursionError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def _detail(body: bytes, key: Optional[Secret]) -> Optional[str]:

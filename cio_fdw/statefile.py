@@ -78,6 +78,8 @@ class StateFile:
         self._fd = -1
         self._pid = 0
         self._held: set[int] = set()
+        self.is_successor = False
+        """Whether this process had another file of this name open: what that said is lost."""
 
     @contextmanager
     def locked(self, sleep: Sleep) -> Iterator[None]:
@@ -183,6 +185,9 @@ class StateFile:
             locked = self._try_bytes(_WHOLE_FILE_BYTE)
         finally:
             if not locked:
+                # A lock of the first try outlives a failure (a full disk), and would keep everybody out.
+                if self._is_open():
+                    fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _WHOLE_FILE_BYTE)
                 self._mutex.release()
         return locked
 
@@ -198,6 +203,7 @@ class StateFile:
                 reserve(self._fd, self._size_bytes, self._path)
                 return
             os.close(self._fd)
+            self.is_successor = True
         self._fd, self._held = -1, set()
         self._fd = self._directory.open_file(self._name, self._size_bytes)
         self._pid = os.getpid()

@@ -111,6 +111,8 @@ static const HostStep steps[] = {
 	{F_NUMERIC_FLOAT8, 0, STEP_PLAIN, -1, false},
 	{F_FLOOR_NUMERIC, 0, STEP_PLAIN, -1, false},
 	{F_FLOOR_FLOAT8, 0, STEP_PLAIN, -1, false},
+	{F_TRUNC_NUMERIC_INT4, 0, STEP_PLAIN, -1, false},
+	{F_TRUNC_FLOAT8, 0, STEP_PLAIN, -1, false},
 };
 
 /* Units whose number only grows with time. The first goes by no clock. */

@@ -135,9 +135,9 @@ class SharedThrottle:
         return known or self._new_turns(data)
 
     def _new_turns(self, data: bytes) -> Turns:
-        """A state in place of `data`, which is that of a new file, of another boot, or garbled."""
+        """A state in place of `data`, which is that of a new file, of a removed one, of another boot, or garbled."""
         turns = Turns(next_ticket=time.time_ns())
-        if any(data[:64]):
+        if any(data[:64]) or self._file.is_successor:
             # What left in the last second is not known: suppose that all turns were taken just now.
             turns.sent_s = [self._clock()] * self._limits.requests_per_second
         return turns

@@ -192,6 +192,7 @@ TABLEAU = [
     tableau("range of dates", f"(({X} >= (DATE '{{day}}')) AND ({X} < (DATE '{{end}}')))", day),
     tableau("a month", f"(DATE_TRUNC( 'MONTH', CAST({X} AS TIMESTAMP) ) = (TIMESTAMP '{{month}} 00:00:00.000'))",
             last_month),
+    tableau("a year", f"(CAST(TRUNC(EXTRACT(YEAR FROM {X})) AS INTEGER) = {{year}})", last_year),
     tableau("a date of a list", f"(CAST({X} AS DATE) IN ((DATE '{{day}}')))", day),
     tableau("since a constant month", f"({X} >= DATE_TRUNC( 'MONTH', CAST(CAST('{{month}}' AS DATE) AS TIMESTAMP) ))",
             since_last_month),
@@ -261,7 +262,6 @@ WIDE = [
     ("metabase: is not", "((type <> 'email') OR (type IS NULL))"),
     ("tableau: contains", "(STRPOS(CAST(LOWER(CAST(CAST(subject AS TEXT) AS TEXT)) AS TEXT),CAST('a' AS TEXT)) > 0)"),
     ("tableau: month of the year", "(CAST(TRUNC(EXTRACT(MONTH FROM created)) AS INTEGER) = {month_of_year})"),
-    ("tableau: a year", "(CAST(TRUNC(EXTRACT(YEAR FROM created)) AS INTEGER) = {year})"),
     ("tableau: times or none", f"(({TIMES.replace(X, 'created')}) OR (created IS NULL))"),
     ("tableau: a week from Sunday", "(CAST((DATE_TRUNC( 'day', CAST(created AS DATE) ) "
      "+ (-EXTRACT(DOW FROM created) * INTERVAL '1 DAY')) AS DATE) = (TIMESTAMP '{sunday} 00:00:00.000'))"),

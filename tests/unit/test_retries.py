@@ -57,6 +57,18 @@ def test_not_retried(status: int, kind: type[CioError], message: str) -> None:
     assert (world.stats.requests, world.stats.retries, world.stop.slept_s) == (1, 0, [])
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("body", [b'{"errors": [{"detail": "no such cam', b'  {"errors', b"{"])
+def test_an_error_whose_explanation_is_cut_is_retried(status: int, body: bytes) -> None:
+    """What it says decides: of a 404 whether it means no rows, of a 400 whether another request is made instead."""
+    whole = b'{"errors": [{"detail": "no such campaign"}]}'
+    world = World(answer(status, body), answer(status, whole))
+    error = world.error()
+    assert isinstance(error, RequestError)
+    assert error.reason == "no such campaign"
+    assert world.stats.retries == 1
+
+
 @pytest.mark.parametrize(
     ("step", "kind"),
     [

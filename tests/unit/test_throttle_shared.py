@@ -238,6 +238,32 @@ def test_a_harmed_file_is_made_anew(place: Path, harm: Callable[[Path], None]) -
     assert place.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("harm", [remove, remove_all])
+def test_what_a_removed_file_said_is_supposed_to_be_the_worst(place: Path, harm: Callable[[Path], None]) -> None:
+    """The turns of the last second are lost with it; so nobody leaves before they are over."""
+    throttle = throttle_at(place)
+    use_up(throttle)
+    harm(file_of(place))
+    began_s = time.monotonic()
+    waited(throttle)
+    assert time.monotonic() - began_s > 0.9
+
+
+def test_a_failure_after_the_lock_was_had_keeps_nobody_out(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    throttle = throttle_at(place)
+    waited(throttle)
+
+    def full(*_args: object) -> None:
+        raise StateError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statefile, "reserve", full)
+        with pytest.raises(StateError, match="no room"):
+            waited(throttle)
+        with process(place, "with throttle.slot(time.sleep): say('a turn')") as child:
+            assert line(child) == "a turn"
+
+
 def test_requests_under_way_stay_counted_when_the_record_is_lost(place: Path) -> None:
     throttle = throttle_at(place, 1000, 3)
     with ExitStack() as stack:
