@@ -29,6 +29,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def sync_template(cluster: Cluster) -> str:
     with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
+        if connection.execute("select from pg_database where datname = %s", [TEMPLATE]).fetchone():
+            return TEMPLATE  # by the same fixture of another folder
         connection.execute(f"create database {TEMPLATE}")
     address = cluster.socket_url(TEMPLATE)
     set_up(address, {"base_url": "http://127.0.0.1:9", "requests_per_second": "1000", "max_retries": "0"}, Secret("k"))
