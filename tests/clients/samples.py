@@ -198,7 +198,7 @@ TABLEAU = [
             since_last_month),
     tableau("a text dimension", f"((CAST(\"messages\".\"type\" AS TEXT) = 'email') AND {TIMES})", day, pushed=EMAIL),
     tableau("members of a number dimension", f"((\"messages\".\"campaign_id\" IN (3, 4)) AND {TIMES})", day,
-            pushed={"campaign_id": (3, 4)}),
+            kept={"campaign_id": (3, 4)}),
     tableau("members of a text dimension", f"((\"messages\".\"type\" IN ('email', 'push')) AND {TIMES})", day,
             kept=EMAIL_AND_PUSH),
 ]  # fmt: skip
