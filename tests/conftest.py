@@ -39,6 +39,9 @@ collect_ignore = [] if os.environ.get("CIO_SOAK_S") else ["soak"]
 """`make soak` runs it: how long it takes is its point."""
 
 
+pytest_plugins = ["tests.sync.fixtures"]
+"""Mirrors: the tests of cio_sync and those of the users' tools have them."""
+
 DATABASE = "cio_test"
 SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60", "log_line_prefix": "%t [%p] %a "}
 RequestsOf = Callable[[], AbstractContextManager[list[str]]]

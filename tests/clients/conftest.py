@@ -1,7 +1,6 @@
 """What the tests of clients share. Those that need more than the runtime are collected by `make clients` only.
 
-psql      session   path of the server's psql, or of the one that is installed
-mirror_db test      a Sync (tests/sync): a new database with cio_sync and a simulator that the test may change
+psql   session   path of the server's psql, or of the one that is installed
 """
 
 from __future__ import annotations
@@ -15,9 +14,6 @@ from pathlib import Path
 import pytest
 
 from cio_fdw.server.postgres import installation
-from tests.sync.conftest import mirror_db, sync_template, world
-
-__all__ = ["mirror_db", "sync_template", "world"]
 
 FETCHED = Path(sys.prefix).parent
 """The runtime: clients/ and dbt/ in it are made by tools/clients.sh."""

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of cio_sync: a database of its own for each test, and a simulator that tests may change.
+"""Fixtures of the tests with mirrors: a database of its own for each test, and a simulator that tests may change.
 
 sync_template   session   database with both extensions, the foreign tables and the tables by page
 world           module    a simulator that only this module's tests change
@@ -29,8 +29,6 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def sync_template(cluster: Cluster) -> str:
     with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
-        if connection.execute("select from pg_database where datname = %s", [TEMPLATE]).fetchone():
-            return TEMPLATE  # by the same fixture of another folder
         connection.execute(f"create database {TEMPLATE}")
     address = cluster.socket_url(TEMPLATE)
     set_up(address, {"base_url": "http://127.0.0.1:9", "requests_per_second": "1000", "max_retries": "0"}, Secret("k"))
