@@ -2,8 +2,8 @@
 
     python -m bench [--only NAME…] [--write]
 
-Each section has a simulated API and servers of its own, and runs alone. `sync` and `limiter` are programs of their own,
-and run only when they are named.
+Each section has a simulated API and servers of its own, and runs alone. `sync`, `limiter` and `cancel` are programs
+of their own, and run only when they are named.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "latency": latency,
     "growth": growth,
 }
-PROGRAMS = {"sync": "bench.sync", "limiter": "bench.limiter"}
+PROGRAMS = {"sync": "bench.sync", "limiter": "bench.limiter", "cancel": "bench.cancel"}
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +40,12 @@ class Place:
         return psycopg.connect(self.address, autocommit=True)
 
 
-@pytest.fixture(scope="module")
-def slow_resolver() -> Iterator[str]:
-    """The path of a library with the slow getaddrinfo, where the server's user can read it."""
+@contextmanager
+def resolver() -> Iterator[str]:
+    """The path of a library with the slow getaddrinfo, where the server's user can read it. Raises LookupError."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no C compiler: the slow resolver cannot be built")
+        raise LookupError("no C compiler: the slow resolver cannot be built")
     with tempfile.TemporaryDirectory(prefix="cio_fdw-resolver-") as name:
         Path(name).chmod(0o755)
         library = f"{name}/resolver.so"
@@ -53,10 +54,10 @@ def slow_resolver() -> Iterator[str]:
         yield library
 
 
-@pytest.fixture(scope="module")
-def place(pg_config: Path, slow_resolver: str) -> Iterator[Place]:
-    bin_dir = installation(pg_config).bin_dir
-    environment = {"LD_PRELOAD": slow_resolver}
+@contextmanager
+def place_of(bin_dir: Path, resolver_path: str) -> Iterator[Place]:
+    """The programs of PostgreSQL in `bin_dir`, running."""
+    environment = {"LD_PRELOAD": resolver_path}
     with (
         Simulator(messages=1500, campaigns=6, rate=0, seed=5) as sim,
         make_cluster(bin_dir, settings=SETTINGS, env=environment) as cluster,
@@ -64,6 +65,21 @@ def place(pg_config: Path, slow_resolver: str) -> Iterator[Place]:
         address = cluster.socket_url()
         set_up(address, {"base_url": sim.url, "requests_per_second": "1000", "max_retries": "9"}, Secret(sim.key))
         yield Place(bin_dir, cluster, sim, address)
+
+
+@pytest.fixture(scope="module")
+def slow_resolver() -> Iterator[str]:
+    try:
+        with resolver() as path:
+            yield path
+    except LookupError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def place(pg_config: Path, slow_resolver: str) -> Iterator[Place]:
+    with place_of(installation(pg_config).bin_dir, slow_resolver) as running:
+        yield running
 
 
 @pytest.fixture

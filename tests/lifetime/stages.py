@@ -107,9 +107,20 @@ PARALLEL = (
     "create table if not exists public.numbers as select g from generate_series(1, 200000) g",
     "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0",
 )
+PLANNED = "select * from customerio.messages where created > now() - interval ''9 days'' and type = ''email''"
+PLANNING = f"do $$ begin loop execute 'explain {PLANNED}'; end loop; end $$"
+# Each import is undone, as its locks would fill the table of locks.
+IMPORT = """do $$ begin loop
+        begin
+            execute 'import foreign schema customerio from server customerio into over_and_over';
+            raise exception 'undone';
+        exception when raise_exception then null; end;
+    end loop; end $$"""
 STAGES = {
     stage.name: stage
     for stage in (
+        Stage("planning", {}, statement=PLANNING, requests=0),
+        Stage("import", {}, before=("create schema if not exists over_and_over",), statement=IMPORT, requests=0),
         Stage("host name", {}, base_url=slow_name, requests=0, lingers_s=LOOKUP_S),
         Stage("connect", {}, base_url=full_queue, requests=0),
         Stage("handshake", {}, base_url=silent_server, requests=0),
