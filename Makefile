@@ -41,7 +41,7 @@ oracle: ## 20,100 generated statements against plain copies; CIO_ORACLE_SEED=…
 	@CIO_ORACLE_STATEMENTS="$${CIO_ORACLE_STATEMENTS:-20100}" $(MAKE) pytest ARGS="tests/oracle $(ARGS)"
 
 soak: ## ten minutes of faults, cancels and kills, every answer checked; CIO_SOAK_S=60 shortens it
-	@CIO_SOAK_S="$${CIO_SOAK_S:-600}" CIO_SOAK_WRITE=1 $(MAKE) pytest ARGS="tests/soak $(ARGS)"
+	@$(RUNTIME); CIO_SOAK_S="$${CIO_SOAK_S:-600}" CIO_SOAK_WRITE=1 CIO_SOAK_LOG="$${CIO_SOAK_LOG:-$$runtime/soak.log}" $(MAKE) pytest ARGS="tests/soak $(ARGS)"
 
 storm: ## ten thousand cancels in one backend, and 200 backends that are cancelled and terminated at random
 	@CIO_STORM_CANCELS="$${CIO_STORM_CANCELS:-10000}" CIO_STORM_BACKENDS="$${CIO_STORM_BACKENDS:-200}" $(MAKE) pytest ARGS="tests/native/test_storm.py tests/native/test_crowd.py $(ARGS)"

@@ -2,6 +2,7 @@
 
 CIO_SOAK_S=…       how long (make soak: 600; make test does not run it)
 CIO_SOAK_WRITE=1   puts the figures into docs/reliability.md
+CIO_SOAK_LOG=…     the file that says what was done, line by line (make soak: soak.log in the runtime directory)
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +24,7 @@ from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.ledger import busiest
 from tests.conftest import SETTINGS
 from tests.oracle.conftest import Sides, sides_of
+from tests.soak.record import Record
 from tests.soak.world import BACKENDS, ELDERS, FAULTS, Checker, Soak
 
 SECONDS = float(os.environ.get("CIO_SOAK_S", "20"))
@@ -30,6 +33,8 @@ PER_S, AT_ONCE = 30, 6
 """Above the API's limit, so that more statements are checked."""
 MAX_GROWTH_KB = 24 * 1024
 ENOUGH_S = 120.0
+PROGRESS_S = 15.0
+LOG_NAME = "cio_fdw-soak.log"
 
 
 @pytest.fixture
@@ -49,12 +54,17 @@ def test_soak(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
     sides.sim.faults(
         [{"match": {"path": "/v1/", "chance": chance}, "times": None, "action": action} for chance, action in FAULTS]
     )
-    soak = Soak(sides.address, sides.known, sides.now_s, SECONDS)
-    checkers = soak.run()
-    log = sides.sim.log()
-    lines = list(figures(soak, checkers, log))
     with capsys.disabled():
-        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+        record = Record(log_path(), say, PROGRESS_S)
+        say(f"\nsoak of {SECONDS:.0f} s; what it does is told in {record.path}")
+        soak = Soak(sides.address, sides.known, sides.now_s, SECONDS, record)
+        checkers = soak.run()
+        log = sides.sim.log()
+        lines = list(figures(soak, checkers, log))
+        for line in lines:
+            record.note("soak", line)
+        record.close()
+        say("\n".join(lines))
     if os.environ.get("CIO_SOAK_WRITE"):
         write(lines)
     assert soak.wrong == []
@@ -75,6 +85,15 @@ def test_soak(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
             assert last.memory_kb - first.memory_kb < MAX_GROWTH_KB
             assert last.threads == 1
             assert last.sockets <= first.sockets + AT_ONCE
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def log_path() -> Path:
+    return Path(os.environ.get("CIO_SOAK_LOG") or Path(tempfile.gettempdir()) / LOG_NAME)
 
 
 def figures(soak: Soak, checkers: list[Checker], log: list[dict[str, Any]]) -> Iterator[str]:

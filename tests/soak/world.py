@@ -1,19 +1,18 @@
 """A soak: backends that check generated statements while the API misbehaves and sessions are ended.
 
-Soak(address, known, now_s, seconds).run() -> its figures. Kills are of the first third, as each restarts the server; in
-the rest the first ELDERS backends live on, so that growth shows.
+Soak(address, known, now_s, seconds, record).run() -> its checkers; its figures are in `seen`. Kills are of the first
+third, as each restarts the server; in the rest the first ELDERS backends live on, so that growth shows.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import random
-import signal
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -26,6 +25,8 @@ from tests.oracle.judge import Judge
 from tests.oracle.statement import Statement
 from tests.oracle.statements import statements
 from tests.oracle.writer import Known
+from tests.soak.record import Record
+from tests.soak.victim import Victim
 
 BACKENDS, ELDERS = 12, 4
 CANCELED = "57014"
@@ -33,6 +34,7 @@ OF_THE_API = frozenset(("08006", "08001", "HV000", "53400"))
 """One clear error instead of an answer, after the last retry."""
 BATCH = 200
 STATEMENT_TIMEOUT = "120s"
+JOIN_S = 180.0
 CALM_S = (0.1, 0.7)
 """Seconds between two strikes."""
 FAULTS = (
@@ -77,6 +79,7 @@ class Soak:
     known: Known
     now_s: int
     seconds: float
+    record: Record
     seed: int = 1
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -89,6 +92,16 @@ class Soak:
         with self.lock:
             self.seen[name] += 1
 
+    def complain(self, who: str, complaint: str) -> None:
+        self.wrong.append(complaint)
+        self.record.note(who, f"WRONG: {complaint}")
+
+    @property
+    def summary(self) -> str:
+        with self.lock:
+            counts = ", ".join(f"{count:,} {name}" for name, count in sorted(self.seen.items()))
+        return f"of {self.seconds:.0f} s: {counts or 'nothing yet'}; {len(self.wrong)} wrong"
+
     def run(self) -> list[Checker]:
         """Ends after `seconds`; its checkers, with what their backends were like."""
         feeder = threading.Thread(target=self._feed)
@@ -100,7 +113,9 @@ class Soak:
         finally:
             self.over.set()
             for thread in (feeder, *checkers):
-                thread.join(180)
+                thread.join(JOIN_S)
+                if thread.is_alive():
+                    self.complain(thread.name, f"it has not ended in {JOIN_S:.0f} s")
         return checkers
 
     def _feed(self) -> None:
@@ -130,6 +145,7 @@ class Soak:
         next_kill_s = kill_every_s
         while (elapsed_s := time.monotonic() - began_s) < self.seconds:
             time.sleep(rng.uniform(*CALM_S))
+            self.record.progress(self.summary)
             is_calm = elapsed_s > self.seconds / 3
             if elapsed_s > self.seconds * 0.45:
                 self.settled.set()
@@ -142,16 +158,18 @@ class Soak:
                 self._end("cancel", rng.choice(checkers))
 
     def _kill(self, checker: Checker) -> None:
-        if checker.pid:
-            with suppress(ProcessLookupError):
-                os.kill(checker.pid, signal.SIGKILL)
-                self.count("kill -9")
+        victim = checker.victim
+        if victim and victim.kill():
+            self.count("kill -9")
+            self.record.note("soak", f"kill -9 of {victim.pid}, {checker.name}")
 
     def _end(self, how: str, checker: Checker) -> None:
+        pid = checker.pid
         # The server may be starting anew.
         with suppress(psycopg.Error), psycopg.connect(self.address, autocommit=True) as admin:
-            admin.execute(f"select pg_{how}_backend(%s)", [checker.pid])
+            admin.execute(f"select pg_{how}_backend(%s)", [pid])
             self.count(how)
+            self.record.note("soak", f"{how} of {pid}, {checker.name}")
 
 
 class Checker(threading.Thread):
@@ -160,26 +178,43 @@ class Checker(threading.Thread):
     def __init__(self, soak: Soak, number: int) -> None:
         super().__init__(name=f"checker-{number}")
         self._soak = soak
-        self.pid = 0
+        self.victim: Optional[Victim] = None
         self.first: Optional[Vitals] = None
         self.last: Optional[Vitals] = None
+
+    @property
+    def pid(self) -> int:
+        """0: no backend has this number."""
+        victim = self.victim
+        return victim.pid if victim else 0
 
     def run(self) -> None:
         while not self._soak.over.is_set():
             self.first = None
             try:
-                with psycopg.connect(self._soak.address, autocommit=True) as db:
-                    self.pid = db.info.backend_pid
-                    db.execute(f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
+                with psycopg.connect(self._soak.address, autocommit=True) as db, self._struck(db.info.backend_pid):
                     self._check_all(db)
                     self.last = vitals_of(self.pid)
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError) as error:
                 self._soak.count("sessions lost")
-                self.pid = 0
+                self._soak.record.note(self.name, f"session lost: {type(error).__name__}: {error}")
                 time.sleep(0.2)
+
+    @contextmanager
+    def _struck(self, pid: int) -> Iterator[None]:
+        """Within, the session may be struck."""
+        victim = Victim(pid)
+        try:
+            self.victim = victim
+            self._soak.record.note(self.name, f"session of {pid}")
+            yield
+        finally:
+            self.victim = None
+            victim.close()
 
     def _check_all(self, db: psycopg.Connection[tuple[object, ...]]) -> None:
         judge = Judge(db, Uncounted(), OF_THE_API | {CANCELED})
+        self._tidy(db, f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
         while not self._soak.over.is_set():
             try:
                 statement = self._soak.statements.get(timeout=0.5)
@@ -188,23 +223,25 @@ class Checker(threading.Thread):
             try:
                 verdict = judge.check(statement)
             except AssertionError as complaint:
-                self._soak.wrong.append(str(complaint))
+                self._soak.complain(self.name, str(complaint))
                 continue
             except psycopg.errors.QueryCanceled:
                 # It hit a statement of the judge's own.
                 self._soak.count("cancelled")
-                self._tidy(db)
+                self._tidy(db, "rollback", "deallocate all")
                 continue
-            self._soak.count(_ending(verdict.sqlstate))
+            ending = _ending(verdict.sqlstate)
+            self._soak.count(ending)
+            self._soak.record.note(self.name, f"{ending} {verdict.sqlstate} {verdict.rows} rows: {statement}")
             if self.first is None and self._soak.settled.is_set():
                 self.first = vitals_of(self.pid)
 
-    def _tidy(self, db: psycopg.Connection[tuple[object, ...]]) -> None:
-        """No transaction and no prepared statement is left, however often it is cancelled."""
+    def _tidy(self, db: psycopg.Connection[tuple[object, ...]], *statements: str) -> None:
+        """However often they are cancelled: no transaction and no prepared statement may be left."""
         while not db.closed:
             try:
-                db.execute("rollback")
-                db.execute("deallocate all")
+                for statement in statements:
+                    db.execute(statement.encode())
             except psycopg.errors.QueryCanceled:
                 continue
             return
