@@ -25,9 +25,10 @@ from bench.report import heading, machine, row, write_section
 from cio_fdw.server.build import build_and_install
 from cio_fdw.server.postgres import embedded_pg_config, installation
 from cio_fdw.server.up import build_dir_for, interpreter
-from tests.lifetime.conftest import Place, place_of, resolver
+from tests.lifetime.conftest import RESOLVER, Place, place_of
 from tests.lifetime.stages import COUNT, STAGES, Stage
 from tests.lifetime.test_endings import Running
+from tests.preload import preloadable
 from tests.sql.helpers import Connection, value
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs/reliability.md"
@@ -189,7 +190,7 @@ def main() -> int:
     lines = []
     pg_config, python = embedded_pg_config(), interpreter()
     build_and_install(pg_config, python, build_dir_for(python, pg_config))
-    with resolver() as library, place_of(installation(pg_config).bin_dir, library) as place:
+    with preloadable(RESOLVER) as library, place_of(installation(pg_config).bin_dir, library) as place:
         for line in report(place, arguments.times):
             print(line, flush=True)
             lines.append(line)

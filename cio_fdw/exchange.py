@@ -183,8 +183,12 @@ def adapter_class() -> Callable[[Optional[ssl.SSLContext]], HTTPAdapter]:
                 self.connect()
             elif not exchange.on_new_connection:
                 exchange.hold(self.sock)
-            left = exchange.take_turn()
             super().request(*args, **kwargs)
+
+        def send(self, data: Any) -> None:
+            # A GET leaves in one piece. Its turn is taken as the last thing before that: nothing may come in between.
+            left = _thread.exchange.take_turn()
+            super().send(data)
             left()
 
     class TLS(Plain, HTTPSConnection):

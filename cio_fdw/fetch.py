@@ -143,14 +143,17 @@ class Fetcher:
 
             def take_turn() -> Callable[[], None]:
                 nonlocal waited_s
-                # Of a request that is sent again the first turn is over.
-                turn.close()
-                taken = turn.enter_context(self._throttle.slot(stop.sleep))
-                waited_s += taken.waited_s
-                plan.note.leaves(waited_s)
-                self._stats.add(requests=1, throttled_s=taken.waited_s)
-                plan.first_turn_taken(taken.waited_s)
-                return taken.left
+                while True:
+                    # Of a request that is sent again the first turn is over.
+                    turn.close()
+                    taken = turn.enter_context(self._throttle.slot(stop.sleep))
+                    waited_s += taken.waited_s
+                    plan.first_turn_taken(taken.waited_s)
+                    self._stats.add(throttled_s=taken.waited_s)
+                    if taken.holds():
+                        plan.note.leaves(waited_s)
+                        self._stats.add(requests=1)
+                        return taken.left
 
             began_s = self._clock()
             try:

@@ -2,7 +2,7 @@
 
 throttle = throttle_for(settings)
 with throttle.slot(stop.sleep) as turn:
-    ...send one request...; turn.left(); ...receive...
+    if turn.holds(): ...send one request...; turn.left(); ...receive...
 
 protocol  what fetching needs
 turns     who may send when: plain data and arithmetic

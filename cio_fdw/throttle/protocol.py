@@ -11,9 +11,15 @@ from cio_fdw.state import Sleep
 
 @dataclass(frozen=True)
 class Turn:
-    """Leave to send one request. Call `left` once it is sent, so that a late one is counted when it left."""
+    """Leave to send one request, now.
+
+    `holds`: to be called last before it is sent. The process may have stood still since the turn was taken (SIGSTOP, a
+    machine under load): the turn is then moved to now, or it is over, and False says that another must be taken.
+    `left`: to be called once it is sent, so that a late one is counted when it left.
+    """
 
     waited_s: float
+    holds: Callable[[], bool]
     left: Callable[[], None]
 
 

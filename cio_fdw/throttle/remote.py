@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
@@ -44,6 +45,9 @@ LEASE_MARGIN_S = 5.0
 NEAR_S, BUSY_S = 0.005, 0.020
 """As in `turns`, but each look is a question over the network."""
 _LOOK_FOR_DEAD_S = 0.2
+_FRESH_S = 0.1
+"""A turn that was asked for longer ago is asked about again before its request leaves."""
+_RENEWALS = 3
 _RELEASE_S = 0.05
 _FIRST_STEP_S, _LONGEST_STEP_S = 0.0003, 0.005
 
@@ -128,12 +132,11 @@ class RedisThrottle:
     def slot(self, sleep: Sleep) -> Iterator[Turn]:
         """Waits for a turn, through `sleep` only; leaving ends the turn. Raises SharedLimitError."""
         began_s = time.monotonic()
-        ticket = self._wait_turn(sleep)
-        taken_s = time.monotonic()
+        taken = self._wait_turn(sleep)
         try:
-            yield Turn(taken_s - began_s, partial(self._left, ticket, taken_s, sleep))
+            yield Turn(taken.at_s - began_s, partial(self._holds, taken, sleep), partial(self._left, taken, sleep))
         finally:
-            self._soon(scripts.RELEASE, ticket)
+            self._soon(scripts.RELEASE, taken.ticket)
 
     def pause(self, seconds: float, sleep: Sleep) -> None:
         """Nobody sends with this key for `seconds` from now, on any server."""
@@ -144,17 +147,29 @@ class RedisThrottle:
         used, in_flight, waiting, paused_ms = self._ask(scripts.USAGE, sleep, GRACE_S * 1000)
         return Usage(used, in_flight, waiting, float(paused_ms) / 1000, "redis")
 
-    def _left(self, ticket: str, taken_s: float, sleep: Sleep) -> None:
-        if time.monotonic() - taken_s > LATE_S:
-            self._ask(scripts.LEFT_LATE, sleep, ticket)
+    def _holds(self, taken: _Taken, sleep: Sleep) -> bool:
+        # A Redis that always takes that long to answer must not keep it from leaving for ever.
+        for _ in range(_RENEWALS):
+            if time.monotonic() - taken.asked_s <= _FRESH_S:
+                return True
+            taken.asked_s = time.monotonic()
+            if not self._ask(scripts.RENEW, sleep, taken.ticket, self._lease_s * 1000, WINDOW_S * 1000):
+                return False
+            taken.at_s = time.monotonic()
+        return True
 
-    def _wait_turn(self, sleep: Sleep) -> str:
+    def _left(self, taken: _Taken, sleep: Sleep) -> None:
+        if time.monotonic() - taken.at_s > LATE_S:
+            self._ask(scripts.LEFT_LATE, sleep, taken.ticket)
+
+    def _wait_turn(self, sleep: Sleep) -> _Taken:
         look = _Look("", 0, 0.0, is_busy=False)
         try:
             while True:
+                asked_s = time.monotonic()
                 look = self._look(look, sleep)
                 if look.delay_s == 0.0:
-                    return look.ticket
+                    return _Taken(look.ticket, asked_s, time.monotonic())
                 if look.is_busy:
                     self._free_the_dead(sleep)
                 sleep(look.delay_s)
@@ -192,6 +207,15 @@ class RedisThrottle:
     def _soon(self, script: str, *arguments: Any) -> None:
         """Says it without waiting for long: the request is over. A lease and a place end by themselves, too."""
         _start(partial(self._redis.run, script, self._key, arguments)).done.wait(_RELEASE_S)
+
+
+@dataclass
+class _Taken:
+    """A turn that Redis gave between `asked_s` and `at_s`."""
+
+    ticket: str
+    asked_s: float
+    at_s: float
 
 
 class _Look(NamedTuple):

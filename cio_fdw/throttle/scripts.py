@@ -84,6 +84,19 @@ redis.call('ZREM', l, ARGV[2])
 redis.call('ZADD', f, math.min(tonumber(ARGV[3]), number('round') + 1), ARGV[1])
 """
 )
+RENEW = (
+    _HEAD
+    + """
+local ticket, lease, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local taken, held = redis.call('ZSCORE', s, ticket), redis.call('ZSCORE', i, ticket)
+if not taken or tonumber(taken) <= now - window then return 0 end
+if not held or tonumber(held) <= now or number('paused') > now then return 0 end
+redis.call('ZADD', s, now, ticket)
+redis.call('ZADD', i, now + lease, ticket)
+return 1
+"""
+)
+"""1 when the turn is one of now; 0 when it or its lease is over."""
 LEFT_LATE = _HEAD + "redis.call('ZADD', s, now, ARGV[1])"
 RELEASE = _HEAD + "for _, ticket in ipairs(ARGV) do redis.call('ZREM', i, ticket) end"
 PAUSE = (

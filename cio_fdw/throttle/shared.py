@@ -1,7 +1,7 @@
 """The limits of one API key over every backend of the PostgreSQL server, kept in a file of the state directory.
 
     throttle = SharedThrottle(state_directory(None), "0123456789abcdef", Limits(10, 3))
-    with throttle.slot(stop.sleep) as turn: …send…; turn.left(); …receive…
+    with throttle.slot(stop.sleep) as turn: …turn.holds()…; …send…; turn.left(); …receive…
 
 Requests under way are locks of the kernel, so they end with their process. The queue and the recent turns are a
 record in the file (`record`), changed under a lock that is held for microseconds and never during a wait.
@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, NamedTuple, Optional
 
@@ -22,7 +23,7 @@ from cio_fdw.statefile import state_file
 from cio_fdw.throttle.boot import boot_id
 from cio_fdw.throttle.protocol import Turn, Usage
 from cio_fdw.throttle.record import SIZE_BYTES, pack, unpack
-from cio_fdw.throttle.turns import LATE_S, Limits, Place, Turns
+from cio_fdw.throttle.turns import FRESH_S, LATE_S, Limits, Place, Turns
 
 MAX_SLOTS = 32
 """The most that max_concurrency allows."""
@@ -50,7 +51,7 @@ class SharedThrottle:
         began_s = self._clock()
         taken = self._wait_turn(sleep)
         try:
-            yield Turn(taken.at_s - began_s, partial(self._left, taken.at_s, sleep))
+            yield Turn(taken.at_s - began_s, partial(self._holds, taken, sleep), partial(self._left, taken, sleep))
         finally:
             self._file.free_slot(taken.slot)
 
@@ -69,11 +70,21 @@ class SharedThrottle:
         waiting = sum(1 for place in turns.places if not place.is_late(now_s))
         return Usage(used, in_flight, waiting, max(0.0, turns.paused_until_s - now_s), "server")
 
-    def _left(self, taken_s: float, sleep: Sleep) -> None:
-        now_s = self._clock()
-        if now_s - taken_s > LATE_S:
+    def _holds(self, taken: _Taken, sleep: Sleep) -> bool:
+        # Again after each look, as the process may stand still at any time.
+        while self._clock() - taken.at_s > FRESH_S:
             with self._turns(sleep) as turns:
-                turns.left_late(taken_s, now_s)
+                now_s = self._clock()
+                if not turns.renew(taken.at_s, now_s):
+                    return False
+            taken.at_s = now_s
+        return True
+
+    def _left(self, taken: _Taken, sleep: Sleep) -> None:
+        now_s = self._clock()
+        if now_s - taken.at_s > LATE_S:
+            with self._turns(sleep) as turns:
+                turns.left_late(taken.at_s, now_s)
 
     def _wait_turn(self, sleep: Sleep) -> _Taken:
         place: Optional[Place] = None
@@ -143,8 +154,9 @@ class SharedThrottle:
         return turns
 
 
-class _Taken(NamedTuple):
-    """A turn that was taken at `at_s`, with the slot that it holds."""
+@dataclass
+class _Taken:
+    """A turn that is counted at `at_s`, with the slot that it holds."""
 
     slot: int
     at_s: float

@@ -27,6 +27,10 @@ costs 3 % of the rate; connecting takes longer than that, so it happens before t
 LATE_S = 0.005
 """A request that leaves later than this after its turn was taken is counted from when it left."""
 
+FRESH_S = 0.030
+"""A turn that was taken longer ago is looked at again before its request leaves. Less than that the
+30 ms of the window cover."""
+
 NEAR_S = 0.002
 """After the look of the one ahead, while a turn is free and those ahead are about to take theirs; times the place."""
 BUSY_S = 0.010
@@ -125,6 +129,18 @@ class Turns:
         with suppress(ValueError):  # forgotten already: it was taken more than a window ago
             self.sent_s.remove(taken_s)
         bisect.insort(self.sent_s, now_s)
+
+    def renew(self, taken_s: float, now_s: float) -> bool:
+        """Moves the turn that was taken at `taken_s` to now, before its request leaves; False when it is over.
+
+        While it is of the last window, moving it gives nobody more: it was counted until now, and is from now on.
+        """
+        self.forget_old(now_s)
+        if taken_s not in self.sent_s or self.paused_until_s > now_s:
+            return False
+        self.sent_s.remove(taken_s)
+        bisect.insort(self.sent_s, now_s)
+        return True
 
     def pause(self, now_s: float, seconds: float) -> None:
         """Nobody sends for `seconds`; never shortens a pause."""

@@ -6,10 +6,7 @@ admin    test      a session that strikes others, and that a crash would end
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +21,10 @@ from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
 from tests.doors import make_cluster, set_up
 from tests.native.backend import postmaster_start
+from tests.preload import preloadable
 from tests.sql.helpers import Connection
 
+RESOLVER = Path(__file__).with_name("resolver.c")
 SETTINGS = {**THROW_AWAY, "cio_fdw.python": sys.executable, "max_connections": "100"}
 
 
@@ -38,20 +37,6 @@ class Place:
 
     def connect(self) -> Connection:
         return psycopg.connect(self.address, autocommit=True)
-
-
-@contextmanager
-def resolver() -> Iterator[str]:
-    """The path of a library with the slow getaddrinfo, where the server's user can read it. Raises LookupError."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise LookupError("no C compiler: the slow resolver cannot be built")
-    with tempfile.TemporaryDirectory(prefix="cio_fdw-resolver-") as name:
-        Path(name).chmod(0o755)
-        library = f"{name}/resolver.so"
-        source = str(Path(__file__).with_name("resolver.c"))
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-        yield library
 
 
 @contextmanager
@@ -70,7 +55,7 @@ def place_of(bin_dir: Path, resolver_path: str) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def slow_resolver() -> Iterator[str]:
     try:
-        with resolver() as path:
+        with preloadable(RESOLVER) as path:
             yield path
     except LookupError as reason:
         pytest.skip(str(reason))

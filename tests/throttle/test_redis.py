@@ -96,6 +96,24 @@ def test_at_most_max_concurrency_and_leases_end(redis: RedisServer) -> None:
         assert 0.4 < time.monotonic() - began_s < 2.5
 
 
+def test_a_turn_that_was_not_used_in_time(redis: RedisServer) -> None:
+    throttle = throttle_at(redis)
+    with throttle.slot(time.sleep) as turn:
+        assert turn.holds()
+        for _ in range(2):
+            time.sleep(0.6)
+            assert turn.holds(), "it was one of 0.6 s ago"
+        time.sleep(WINDOW_S + 0.1)
+        assert not turn.holds()
+    with throttle_at(redis, lease_s=0.3).slot(time.sleep) as turn:
+        time.sleep(0.5)
+        assert not turn.holds(), "its lease is over"
+    with throttle.slot(time.sleep) as turn:
+        throttle.pause(2, time.sleep)
+        time.sleep(0.3)
+        assert not turn.holds(), "there was a 429 meanwhile"
+
+
 def test_a_pause_and_a_cancel(redis: RedisServer) -> None:
     throttle = throttle_at(redis)
     throttle.pause(60, time.sleep)

@@ -72,7 +72,7 @@ class MemoryThrottle:
             sleep(waited_s)
         self.in_flight += 1
         try:
-            yield Turn(waited_s, lambda: None)
+            yield Turn(waited_s, lambda: True, lambda: None)
         finally:
             self.in_flight -= 1
 

@@ -6,6 +6,9 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 import pytest
@@ -14,6 +17,7 @@ from cio_fdw.errors import BodyError, RecordError
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Lanes, Stop, Stopped
 from cio_fdw.stats import Stats
+from cio_fdw.throttle import Turn
 from cio_fdw.transport import Answer, Transport
 from tests.unit.fetch_world import KEY, SETTINGS, TARGET, WHERE, MemoryThrottle, World, answer
 
@@ -116,6 +120,30 @@ class Answers:
 
 def fetcher_of(transport: Any, throttle: Optional[MemoryThrottle] = None) -> Fetcher:
     return Fetcher(transport, throttle or MemoryThrottle(time.monotonic), SETTINGS, Stats(), random=lambda: 1.0)
+
+
+class StaleTurns(MemoryThrottle):
+    """The first turns are over before they are used."""
+
+    def __init__(self, stale: int) -> None:
+        super().__init__(time.monotonic)
+        self.stale, self.taken, self.most = stale, 0, 0
+
+    @contextmanager
+    def slot(self, sleep: Callable[[float], None]) -> Iterator[Turn]:
+        self.taken += 1
+        holds = self.taken > self.stale
+        with super().slot(sleep) as turn:
+            self.most = max(self.most, self.in_flight)
+            yield replace(turn, holds=lambda: holds)
+
+
+def test_a_turn_that_is_over_is_given_back_and_another_taken() -> None:
+    throttle = StaleTurns(2)
+    fetcher = fetcher_of(Answers(200), throttle)
+    assert fetcher.fetch(Stop(), WHERE, TARGET, json.loads) == {}
+    assert (throttle.taken, throttle.most, throttle.in_flight) == (3, 1, 0)
+    assert fetcher._stats.requests == 1
 
 
 def test_cancel_while_waiting_for_the_turn() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cio_fdw.throttle.record import SIZE_BYTES, pack, unpack
 from cio_fdw.throttle.turns import (
+    FRESH_S,
     GRACE_S,
     LONGEST_LOOK_S,
     MAX_PAUSE_S,
@@ -52,6 +53,25 @@ class World:
         yield busy_s
         self.in_flight -= 1
 
+    def stalled(self, flow: int, stall_s: float, limits: Limits = TEN) -> Step:
+        """One request whose process stands still between its turn and its request."""
+        place = self.turns.join(flow, self.now_s)
+        assert place
+        while True:
+            delay_s = self.turns.ask(place, self.now_s, lambda: 0, limits)
+            if delay_s:
+                yield delay_s
+                continue
+            taken_s = self.now_s
+            yield stall_s
+            if self.now_s - taken_s > FRESH_S and not self.turns.renew(taken_s, self.now_s):
+                again, stall_s = self.turns.join(flow, self.now_s), 0.0
+                assert again
+                place = again
+                continue
+            self.sent.append((self.now_s, flow))
+            return
+
     def run(self, *steps: tuple[float, Step], look: Callable[[], None] = lambda: None, until_s: float = 1e9) -> None:
         """Runs coroutines that begin after the given seconds."""
         agenda = [(self.now_s + after_s, number, step) for number, (after_s, step) in enumerate(steps)]
@@ -67,8 +87,12 @@ class World:
         return [flow for _, flow in self.sent]
 
 
+def most_in(sent: list[tuple[float, int]], span_s: float) -> int:
+    return max(sum(1 for other, _ in sent if start <= other <= start + span_s) for start, _ in sent)
+
+
 def most_in_any_second(sent: list[tuple[float, int]]) -> int:
-    return max(sum(1 for other, _ in sent if start <= other <= start + 1.0) for start, _ in sent)
+    return most_in(sent, 1.0)
 
 
 def forever(world: World, flow: int, busy_s: float, limits: Limits = TEN) -> Step:
@@ -91,6 +115,33 @@ def test_no_window_holds_more_than_the_limit(limits: Limits, arrivals: list[tupl
     assert max(seen) <= limits.max_concurrency
     assert world.in_flight == 0
     assert not world.turns.places
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=st.integers(1, 12),
+    arrivals=st.lists(st.tuples(st.floats(0, 4), st.floats(0, 2.5), st.integers(1, 4)), min_size=1, max_size=40),
+)
+def test_no_window_holds_more_than_the_limit_when_processes_stand_still(
+    rate: int, arrivals: list[tuple[float, float, int]]
+) -> None:
+    world = World()
+    limits = Limits(rate, 3)
+    world.run(*((after_s, world.stalled(flow, stall_s, limits)) for after_s, stall_s, flow in arrivals))
+    assert len(world.sent) == len(arrivals)
+    # One that leaves within FRESH_S takes what the window is longer than a second.
+    assert most_in(world.sent, 1.0 - 1e-6) <= rate
+
+
+def test_a_turn_is_renewed_while_it_is_of_the_last_window() -> None:
+    turns = Turns(sent_s=[1000.0, 1000.2])
+    assert turns.renew(1000.0, 1001.0)
+    assert turns.sent_s == [1000.2, 1001.0]
+    assert not turns.renew(1000.2, 1001.3)
+    assert not turns.renew(1000.2, 1001.3)
+    assert turns.sent_s == [1001.0]
+    turns.pause(1001.4, 5.0)
+    assert not turns.renew(1001.0, 1001.5)
 
 
 def test_full_use_of_the_rate() -> None:

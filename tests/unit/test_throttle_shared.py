@@ -107,6 +107,40 @@ def test_a_request_that_leaves_late_is_counted_when_it_left(place: Path) -> None
     assert WINDOW_S - 0.1 < waited(throttle) < WINDOW_S + 0.3
 
 
+def stands_still(place: Path, seconds: float) -> Iterator[str]:
+    """A process that stops itself between its turn and its request: "stopped", then whether its turn held."""
+    program = """
+        import os, signal
+        with throttle.slot(time.sleep) as turn:
+            say("stopped")
+            os.kill(os.getpid(), signal.SIGSTOP)
+            say(str(turn.holds()))
+    """
+    with process(place, program) as child:
+        yield line(child)
+        time.sleep(seconds)
+        child.send_signal(signal.SIGCONT)
+        yield line(child)
+
+
+def test_a_turn_that_was_not_used_in_time_is_over(place: Path) -> None:
+    child = stands_still(place, WINDOW_S + 0.1)
+    assert next(child) == "stopped"
+    # The place of the eleventh: the ten of the window that begins when that turn is forgotten.
+    assert next(child) == "False"
+
+
+def test_a_turn_that_is_used_late_is_one_of_then(place: Path) -> None:
+    child = stands_still(place, 0.5)
+    assert next(child) == "stopped"
+    began_s = time.monotonic()
+    assert next(child) == "True"
+    throttle = throttle_at(place)
+    with throttle._turns(time.sleep) as turns:
+        (sent_s,) = turns.sent_s
+    assert sent_s >= began_s + 0.5
+
+
 def test_another_process_counts_too(place: Path) -> None:
     with process(place, "for _ in range(10):\n    with throttle.slot(time.sleep): pass\nsay('done')") as child:
         assert line(child) == "done"
