@@ -27,6 +27,7 @@ from cio_fdw.lanes import Stop, connect, resolve
 
 if TYPE_CHECKING:
     import ssl
+    from http.client import HTTPConnection
 
     from requests.adapters import HTTPAdapter
 
@@ -53,6 +54,8 @@ class Exchange:
         self.timeout_s = timeout_s
         self.deadline_s = time.monotonic() + timeout_s
         self.on_new_connection = self.heard = self._idled = False
+        self.connection: Optional[HTTPConnection] = None
+        """The one that the request left on."""
         self._take_turn = take_turn
         self._held = contextlib.ExitStack()
 
@@ -179,6 +182,7 @@ def adapter_class() -> Callable[[Optional[ssl.SSLContext]], HTTPAdapter]:
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             exchange = _thread.exchange
+            exchange.connection = self
             if self.sock is None:
                 self.connect()
             elif not exchange.on_new_connection:

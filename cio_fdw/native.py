@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
-from cio_fdw import __version__, ddl, seeing, state
+from cio_fdw import connections, ddl, seeing, state
 from cio_fdw import explain as explaining
 from cio_fdw import options as option_table
 from cio_fdw.cache import Responses, Statement, clear
@@ -47,7 +47,6 @@ from cio_fdw.sizes import Seen, Sizes
 from cio_fdw.state import state_directory
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
-from cio_fdw.transport import Transport
 
 __all__ = [
     "UNKNOWN", "Interrupted", "Scan", "cache_clear", "describe", "estimate", "explain", "import_schema",
@@ -78,7 +77,7 @@ PARENT_LISTS = {
 """Path of each list that names the parents of children."""
 
 
-class NativeHost(Host, Protocol):
+class NativeHost(Host, connections.Host, Protocol):
     """What a door lends: the C host, or the backend that Multicorn runs in."""
 
     def warning(self, text: str) -> None:
@@ -95,7 +94,6 @@ class NativeHost(Host, Protocol):
 
 
 _host: Optional[NativeHost] = None
-_transports: dict[tuple[str, str], Transport] = {}
 
 
 class Table(NamedTuple):
@@ -305,17 +303,14 @@ def _mapped(table: Table, mapping: Optional[Mapping[str, str]]) -> Settings:
 
 
 def _tools(
-    host: Host, settings: Settings, stats: Stats, wanted: Sequence[str], cache: Optional[Responses] = None
+    host: NativeHost, settings: Settings, stats: Stats, wanted: Sequence[str], cache: Optional[Responses] = None
 ) -> Tools:
     if settings.key is None:
         raise RuntimeError("settings with a mapping have a key")
-    transport = _transports.setdefault(
-        (settings.base_url, settings.key.fingerprint()),
-        Transport(settings.base_url, settings.key, user_agent=f"cio_fdw/{__version__}"),
-    )
+    transport = connections.transport_for(settings.base_url, settings.key)
     journal = Journal(state_directory(settings.state_dir))
     fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add, cache=cache)
-    return Tools(host, fetcher, stats, wanted, settings.max_concurrency)
+    return Tools(host, fetcher, stats, wanted, settings.max_concurrency, at_work=lambda: connections.at_work(host))
 
 
 class Scan:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
@@ -59,7 +60,7 @@ class Host(Protocol):
 
 @dataclass
 class Tools:
-    """What a scan works with. `clock` gives unix seconds."""
+    """What a scan works with. `clock` gives unix seconds; requests are under way only inside `at_work()`."""
 
     host: Host
     fetcher: Fetcher
@@ -67,6 +68,7 @@ class Tools:
     wanted: Sequence[str]
     max_concurrency: int
     clock: Callable[[], float] = time.time
+    at_work: Callable[[], AbstractContextManager[None]] = nullcontext
     _told: set[str] = field(default_factory=set)
 
     def notice_once(self, text: str) -> None:
@@ -111,7 +113,9 @@ class _Run:
 
     def batches(self) -> Iterator[list[Row]]:
         while self._pending or self.lanes.in_flight:
-            for answer in self._round():
+            with self._tools.at_work():
+                answers = self._round()
+            for answer in answers:
                 yield from self._rows_of(answer)
                 self._read += 1
 

@@ -22,7 +22,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from cio_fdw.errors import BodyError, CertificateError, NetworkError, RequestTimeoutError, Where
 from cio_fdw.exchange import Exchange, TakeTurn, adapter_class, tls_context
@@ -31,6 +31,7 @@ from cio_fdw.secret import Secret
 
 if TYPE_CHECKING:
     import ssl
+    from http.client import HTTPConnection
 
     from requests import Response
     from requests.adapters import HTTPAdapter
@@ -40,7 +41,8 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 
 MAX_IDLE_CONNECTIONS = 8
 MAX_IDLE_S = 30.0
-"""Idle connections are closed after this: load balancers drop them silently from 60 s on."""
+"""Idle connections are closed after this: load balancers drop them silently from 60 s on. Here that happens when the
+next request leaves; before it, the host ends those of `idle_fds`."""
 
 _PIECE_BYTES = 64 * 1024
 
@@ -54,6 +56,14 @@ class Answer:
     body: bytes
 
 
+class _Kept(NamedTuple):
+    """A connection, idle since `since_s` (time.monotonic), and the adapter that sends on it alone."""
+
+    since_s: float
+    adapter: HTTPAdapter
+    connection: Optional[HTTPConnection]
+
+
 class Transport:
     """The connections of one backend to one API root with one key. Safe to use from several threads."""
 
@@ -64,7 +74,7 @@ class Transport:
         self._ca_file = ca_file
         self._lock = threading.Lock()
         self._context: Optional[ssl.SSLContext] = None
-        self._idle: list[tuple[float, HTTPAdapter]] = []
+        self._idle: list[_Kept] = []
         self._closed = False
 
     def get(
@@ -92,8 +102,14 @@ class Transport:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for _since_s, adapter in idle:
-            adapter.close()
+        for kept in idle:
+            kept.adapter.close()
+
+    def idle_fds(self) -> list[int]:
+        """The sockets of the idle connections that are open."""
+        with self._lock:
+            sockets = [kept.connection.sock for kept in self._idle if kept.connection]
+        return [sock.fileno() for sock in sockets if sock is not None]
 
     def _get(self, where: Where, target: str, exchange: Exchange, adapter: HTTPAdapter) -> Answer:
         answer: Optional[Answer] = None
@@ -107,7 +123,7 @@ class Transport:
             if answer is None or exchange.stop.is_set:
                 adapter.close()
             else:
-                self._keep_adapter(adapter)
+                self._keep(adapter, exchange.connection)
         # A shut down socket looks like a network failure or like the end of a body.
         exchange.stop.check()
         if answer is None:
@@ -135,12 +151,12 @@ class Transport:
     def _take_adapter(self) -> HTTPAdapter:
         now_s = time.monotonic()
         with self._lock:
-            stale = [adapter for since_s, adapter in self._idle if now_s - since_s > MAX_IDLE_S]
-            self._idle = [entry for entry in self._idle if now_s - entry[0] <= MAX_IDLE_S]
-            kept = self._idle.pop()[1] if self._idle else None
-        for adapter in stale:
-            adapter.close()
-        return kept or self._new_adapter()
+            stale = [kept for kept in self._idle if now_s - kept.since_s > MAX_IDLE_S]
+            self._idle = [kept for kept in self._idle if now_s - kept.since_s <= MAX_IDLE_S]
+            latest = self._idle.pop() if self._idle else None
+        for kept in stale:
+            kept.adapter.close()
+        return latest.adapter if latest else self._new_adapter()
 
     def _new_adapter(self) -> HTTPAdapter:
         with self._lock:
@@ -148,10 +164,10 @@ class Transport:
                 self._context = tls_context(self._ca_file)
         return adapter_class()(self._context)
 
-    def _keep_adapter(self, adapter: HTTPAdapter) -> None:
+    def _keep(self, adapter: HTTPAdapter, connection: Optional[HTTPConnection]) -> None:
         with self._lock:
             if not self._closed and len(self._idle) < MAX_IDLE_CONNECTIONS:
-                self._idle.append((time.monotonic(), adapter))
+                self._idle.append(_Kept(time.monotonic(), adapter, connection))
                 return
         adapter.close()
 

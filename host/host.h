@@ -196,6 +196,11 @@ extern bool host_pending(void);
 extern void host_forget_pending(void);
 extern void host_rethrow_pending(void) HOST_NORETURN;
 
+/* idle.c */
+extern void host_start_idle(void);
+extern PyObject *host_busy(PyObject *self, PyObject *args);
+extern PyObject *host_idle(PyObject *self, PyObject *args);
+
 /* values.c */
 extern char *host_to_utf8(const char *text);
 extern char *host_from_utf8(const char *utf8);

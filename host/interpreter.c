@@ -197,4 +197,5 @@ host_start_python(void)
 	Py_DECREF(host_checked(result));
 	host_native = imported;
 	before_shmem_exit(stop_threads, (Datum) 0);
+	host_start_idle();
 }

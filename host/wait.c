@@ -1,7 +1,7 @@
 /*
  * wait.c
- *    The functions that Python calls: wait, notice, warning, log, and those
- *    that tell settings. The first four may meet a PostgreSQL error, which must not jump over the
+ *    The functions that Python calls: wait, notice, warning, log, those that
+ *    tell settings, and those of idle.c. The first four may meet a PostgreSQL error, which must not jump over the
  *    Python frames below.
  */
 #include "host.h"
@@ -272,5 +272,7 @@ PyMethodDef host_methods[] = {
 	{"log", host_log, METH_VARARGS, "log(text): a message at level LOG"},
 	{"log_min_ms", host_log_min_ms, METH_NOARGS, "log_min_ms() -> from when on a scan is slow; -1: none is"},
 	{"caching", host_caching, METH_NOARGS, "caching() -> whether kept answers may be used"},
+	{"busy", host_busy, METH_NOARGS, "busy(): connections are in use"},
+	{"idle", host_idle, METH_VARARGS, "idle(fds, seconds): shuts these sockets down then, unless busy() comes before"},
 	{NULL, NULL, 0, NULL}
 };

@@ -99,6 +99,12 @@ class Backend:
     def log_min_ms(self) -> int:
         return settings.log_min_ms(self._setting(settings.LOG_MIN_DURATION))
 
+    def busy(self) -> None:
+        """Nothing to call off."""
+
+    def idle(self, fds: list[int], seconds: float) -> None:
+        """No code of Python runs while a backend waits for its client: the next request closes what is too old."""
+
     def _setting(self, name: str) -> Optional[str]:
         """None where nobody has set it, and the native extension is not loaded."""
         found: Optional[bytes] = self._option(name.encode(), True, False)

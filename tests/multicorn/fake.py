@@ -101,6 +101,12 @@ class FakeBackend:
     def caching(self) -> bool:
         return self.cache
 
+    def busy(self) -> None:
+        pass
+
+    def idle(self, fds: list[int], seconds: float) -> None:
+        pass
+
     def prepare_error(self, *report: Any) -> None:
         assert self.prepared is None
         self.prepared = report

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from cio_fdw.simulator.client import Simulator
+from cio_fdw.transport import MAX_IDLE_S
 from tests.native.backend import Connection, scalar
 from tests.sql.helpers import server_option
 
@@ -109,3 +112,29 @@ def test_answers_come_packed(fresh: Connection, sim: Simulator) -> None:
             assert scalar(fresh, same) == expected
             assert scalar(fresh, same) == expected
         assert len(set(connections(packing))) == 1
+
+
+def test_idle_ones_are_ended_while_the_client_is_silent(database: str, sim: Simulator) -> None:
+    """No statement comes; one backend had an error meanwhile, of which PostgreSQL stops all timers; one is waiting."""
+    port, expected = port_of(sim), len(sim.data("campaigns"))
+    with contextlib.ExitStack() as stack:
+        quiet, failed, waiting = (stack.enter_context(psycopg.connect(database, autocommit=True)) for _ in range(3))
+        for backend in (quiet, failed, waiting):
+            scalar(backend, CAMPAIGNS)
+        sim.faults([{"times": 1, "action": {"kind": "slow_headers", "seconds": MAX_IDLE_S + 1}}])
+        answers = stack.enter_context(ThreadPoolExecutor(1)).submit(scalar, waiting, CAMPAIGNS)
+        failed.execute("begin")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            failed.execute("select 1/0")
+        time.sleep(MAX_IDLE_S / 2)
+        assert [sockets(backend, port) for backend in (quiet, failed)] == [1, 1]
+        failed.execute("rollback")
+        time.sleep(MAX_IDLE_S / 2 + 0.5)
+        assert [sockets(backend, port) for backend in (quiet, failed)] == [0, 0]
+        assert answers.result() == expected
+        assert sockets(waiting, port) == 1
+        for backend in (quiet, failed):
+            assert scalar(backend, CAMPAIGNS) == expected
+            assert sockets(backend, port) == 1
+    assert len(sim.log()) == 6
+    assert len(set(connections(sim))) == 5

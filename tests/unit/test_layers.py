@@ -16,7 +16,7 @@ LAYERS = (
     ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal", "sizes"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
-    ("cache",),
+    ("cache", "connections"),
     ("fetch", "walk", "seeing"),
     ("scan",),
     ("sample",),
