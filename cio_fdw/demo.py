@@ -65,7 +65,7 @@ def demo() -> int:
             _run_script(cluster)
             if sys.stdin.isatty() and sys.stdout.isatty():
                 print("Your turn: try  select id, name from customerio.campaigns;  and leave with \\q.", flush=True)
-                _interactive(cluster)
+                interactive(cluster.bin_dir, cluster.socket_url())
             return 0
     except SimulatorError as error:
         raise ServerError(str(error)) from error
@@ -92,22 +92,29 @@ def _run_script(cluster: Cluster) -> None:
         raise ServerError(f"the demo stopped early (psql ended with {done.returncode})\n{cluster.log_tail(10)}")
 
 
-def _interactive(cluster: Cluster) -> None:
+def interactive(bin_dir: Path, url: str) -> None:
     """psql in a foreground group of its own: its Ctrl-C cancels a query, and must not reach simulator and server."""
     # A system's psql has line editing, the wheel's has not.
-    psql = shutil.which("psql") or str(cluster.bin_dir / "psql")
+    psql = shutil.which("psql") or str(bin_dir / "psql")
     terminal = sys.stdin.fileno()
+    try:
+        os.tcgetpgrp(terminal)
+        has_jobs = True
+    except OSError:  # a terminal of another session, as under `su - user -c`: it has no foreground group to be in
+        has_jobs = False
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     # setpgrp is a bare system call: safe between fork and exec whatever other threads hold.
     look = ["-P", "pager=off", "-P", "expanded=auto"]
-    process = subprocess.Popen([psql, *look, cluster.socket_url()], preexec_fn=os.setpgrp)  # noqa: PLW1509
+    process = subprocess.Popen([psql, *look, url], preexec_fn=os.setpgrp)  # noqa: PLW1509
     try:
-        os.tcsetpgrp(terminal, process.pid)
-        # It may have touched the terminal, and been stopped for it, before that was its own.
-        os.killpg(process.pid, signal.SIGCONT)
+        if has_jobs:
+            os.tcsetpgrp(terminal, process.pid)
+            # It may have touched the terminal, and been stopped for it, before that was its own.
+            os.killpg(process.pid, signal.SIGCONT)
         process.wait()
     finally:
-        os.tcsetpgrp(terminal, os.getpgrp())
+        if has_jobs:
+            os.tcsetpgrp(terminal, os.getpgrp())
         signal.signal(signal.SIGTTOU, before)
         if process.poll() is None:
             process.terminate()

@@ -28,11 +28,15 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|[\x07\r]")
 
 
 class Terminal:
-    def __init__(self, command: Sequence[str], environment: Optional[Mapping[str, str]] = None) -> None:
+    """`controlling`: whether the terminal sends the program's session signals, as all do but those of `su - user -c`."""
+
+    def __init__(
+        self, command: Sequence[str], environment: Optional[Mapping[str, str]] = None, controlling: bool = True
+    ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command],  # Ctrl-C becomes a signal
+            ["setsid", *(["--ctty"] if controlling else []), *command],  # with --ctty Ctrl-C becomes a signal
             stdin=slave,
             stdout=slave,
             stderr=slave,

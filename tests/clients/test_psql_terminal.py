@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
 from tests.clients.terminal import CTRL_C, Terminal
 from tests.sql.helpers import asked
@@ -135,3 +137,24 @@ def test_ctrl_c_of_a_refresh_keeps_what_was_read(editing_psql: str, mirror_db: S
     assert (left, status) == (0, "done")
     assert 0 < done < 21
     assert len(mirror_db.requests()) - before >= done
+
+
+@pytest.mark.parametrize("controlling", [True, False], ids=["terminal of its own", "as under su -c"])
+def test_psql_follows_the_demo(cluster: Cluster, database: str, controlling: bool) -> None:
+    program = (
+        "import pathlib, sys; from cio_fdw.demo import interactive; "
+        "interactive(pathlib.Path(sys.argv[1]), sys.argv[2]); print('back')"
+    )
+    command = [sys.executable, "-c", program, str(cluster.bin_dir), database]
+    with Terminal(command, {"PSQL_HISTORY": "/dev/null"}, controlling=controlling) as terminal:
+        terminal.wait_for("=# $")
+        if controlling:
+            terminal.type("select pg_sleep(60);\n")
+            time.sleep(0.3)
+            terminal.type(CTRL_C)
+            terminal.wait_for("canceling statement due to user request")
+        terminal.type("select 6 * 7 as answer;\n")
+        terminal.wait_for(r"\b42\b")
+        terminal.type("\\q\n")
+        terminal.wait_for(r"back\s")
+        assert terminal.process.wait(10) == 0
