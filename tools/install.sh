@@ -28,6 +28,12 @@ if [[ $action == uninstall ]]; then
     exit
 fi
 
+# Said before anything is fetched. Debian's server brings pgxs.mk; its headers are a package of their own.
+headers=$("$pg_config" --includedir-server)
+if [[ ! -f $headers/postgres.h ]]; then
+    major=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+    die "$headers/postgres.h is missing: sudo apt-get install postgresql-server-dev-$major"
+fi
 python=$("$tools/python-for-server.sh")
 source=$(mktemp -d)
 trap 'rm -rf "$source"' EXIT

@@ -23,6 +23,7 @@ from cio_fdw.server.needs import check_python
 from cio_fdw.server.postgres import Installation, installation, is_embedded
 
 EXTENSIONS = ("cio_fdw", "cio_sync")
+OLDEST_MAJOR = 14
 MAX_SHOWN_LINES = 25
 MAKE_TIMEOUT_S = 600.0
 SOURCE_NAMES = ("*.c", "*.h", "*.control", "*.sql", "Makefile")
@@ -91,9 +92,13 @@ def _check(server: Installation, python: Path, build_dir: Path) -> None:
     for what, path in (("build directory", build_dir), ("pg_config", server.pg_config), ("interpreter", python)):
         if any(character.isspace() for character in str(path)):
             raise ServerError(f"the {what} {str(path)!r} has a space in its path, which make cannot handle")
-    if not server.pgxs.is_file():
-        package = f"postgresql-server-dev-{server.major}"
-        raise ServerError(f"{server.pgxs} is missing: install the server's headers (apt-get install {package})")
+    if server.major < OLDEST_MAJOR:
+        raise ServerError(f"PostgreSQL {server.version} is too old: the extension needs {OLDEST_MAJOR} or newer")
+    # Debian's server brings pgxs.mk, and its headers are a package of their own.
+    for path in (server.pgxs, server.include_dir / "postgres.h"):
+        if not path.is_file():
+            package = f"postgresql-server-dev-{server.major}"
+            raise ServerError(f"{path} is missing: install the server's headers (apt-get install {package})")
     for program in ("make", "gcc"):
         if shutil.which(program) is None:
             raise ServerError(f"{program} is missing: {NEEDED}")

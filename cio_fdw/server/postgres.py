@@ -11,8 +11,6 @@ from pathlib import Path
 
 from cio_fdw.server.errors import ServerError
 
-OLDEST_MAJOR = 14
-
 
 @dataclass(frozen=True)
 class Installation:
@@ -24,6 +22,7 @@ class Installation:
     pkglib_dir: Path
     share_dir: Path
     pgxs: Path
+    include_dir: Path
 
     @property
     def major(self) -> int:
@@ -55,7 +54,7 @@ def is_embedded(pg_config: Path) -> bool:
 
 @functools.cache
 def installation(pg_config: Path) -> Installation:
-    """The installation that `pg_config` describes. Raises ServerError when it is unusable or older than 14."""
+    """The installation that `pg_config` describes, of any version. Raises ServerError when it is unusable."""
     try:
         done = subprocess.run([str(pg_config)], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
@@ -64,14 +63,12 @@ def installation(pg_config: Path) -> Installation:
     number = re.search(r"\d+(\.\d+)?", told.get("VERSION", ""))
     if number is None:
         raise ServerError(f"{pg_config} does not tell a version")
-    found = Installation(
+    return Installation(
         pg_config=pg_config,
         version=number.group(),
         bin_dir=Path(told["BINDIR"]),
         pkglib_dir=Path(told["PKGLIBDIR"]),
         share_dir=Path(told["SHAREDIR"]),
         pgxs=Path(told["PGXS"]),
+        include_dir=Path(told["INCLUDEDIR-SERVER"]),
     )
-    if found.major < OLDEST_MAJOR:
-        raise ServerError(f"PostgreSQL {found.version} is too old: cio_fdw needs {OLDEST_MAJOR} or newer")
-    return found

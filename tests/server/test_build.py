@@ -96,10 +96,20 @@ def test_missing_pg_config_is_named(tmp_path):
         build_and_install(tmp_path / "no-such-pg_config", Path(sys.executable), tmp_path / "build")
 
 
-def test_missing_headers_are_named(own_pg_config, tmp_path):
-    text = own_pg_config.read_text().replace(" | sed ", ' | sed -e "s|^PGXS = .*|PGXS = /nonexistent/pgxs.mk|" ')
-    other = own_pg_config.with_name("pg_config_without_headers")
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("PGXS = /nonexistent/pgxs.mk", r"/nonexistent/pgxs\.mk is missing: install the server's headers \(apt-get"),
+        # Debian's server without its -dev package: pgxs.mk is there.
+        ("INCLUDEDIR-SERVER = /nonexistent", r"/nonexistent/postgres\.h is missing: install .* postgresql-server-dev-1"),
+        ("VERSION = PostgreSQL 13.16", r"PostgreSQL 13\.16 is too old: the extension needs 14 or newer"),
+    ],
+)
+def test_what_cannot_be_built_for_is_named(own_pg_config, tmp_path, line, complaint):
+    name = line.partition(" ")[0]
+    text = own_pg_config.read_text().replace(" | sed ", f' | sed -e "s|^{name} = .*|{line}|" ')
+    other = own_pg_config.with_name("pg_config_of_another")
     other.write_text(text)
     other.chmod(0o755)
-    with pytest.raises(ServerError, match=r"pgxs\.mk is missing: install the server's headers"):
+    with pytest.raises(ServerError, match=complaint):
         build_and_install(other, Path(sys.executable), tmp_path / "build")
