@@ -112,6 +112,7 @@ def _run_install_host(arguments: argparse.Namespace) -> int:
     build_and_install(arguments.pg_config, python, build_dir_for(python, arguments.pg_config))
     server = installation(arguments.pg_config)
     print(f"installed into PostgreSQL {server.version}: {server.library}")
+    print("next, in each database: CREATE EXTENSION cio_fdw;   (of an older one: ALTER EXTENSION cio_fdw UPDATE;)")
     return 0
 
 
@@ -126,8 +127,11 @@ def _add_uninstall_host(commands: argparse._SubParsersAction[argparse.ArgumentPa
 def _run_uninstall_host(arguments: argparse.Namespace) -> int:
     from cio_fdw.server.build import uninstall
 
-    for path in uninstall(arguments.pg_config):
+    removed = uninstall(arguments.pg_config)
+    for path in removed:
         print(f"removed {path}")
+    if not removed:
+        print(f"nothing of cio_fdw is installed in the PostgreSQL of {arguments.pg_config}")
     return 0
 
 

@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|[\x07\r]")
 
 
 class Terminal:
-    """`controlling`: whether the terminal sends the program's session signals, as all do but those of `su - user -c`."""
+    """`controlling`: whether keys become signals of the program, as on any terminal but one of `su - user -c`."""
 
     def __init__(
         self, command: Sequence[str], environment: Optional[Mapping[str, str]] = None, controlling: bool = True

@@ -70,7 +70,7 @@ def test_install_use_and_uninstall(
     assert str(server.library).startswith(str(place))
     command = fresh_environment / "bin" / "cio-fdw"
     told = run(command, "install", "--pg-config", own)
-    assert told == f"installed into PostgreSQL {server.version}: {server.library}\n"
+    assert told.startswith(f"installed into PostgreSQL {server.version}: {server.library}\nnext, in ")
     with Cluster(server.bin_dir, settings=THROW_AWAY) as cluster:
         address = cluster.socket_url()
         set_up(address, {"base_url": sim.url}, Secret(sim.key))
@@ -86,6 +86,8 @@ def test_install_use_and_uninstall(
         assert {Path(line.removeprefix("removed ")).suffix for line in removed} == {".so", ".sql", ".control"}
         assert list(server.extension_dir.glob("cio_*")) == []
         assert not server.library.exists()
+        again = run(command, "uninstall", "--pg-config", own)
+        assert again == f"nothing of cio_fdw is installed in the PostgreSQL of {own}\n"
         with psycopg.connect(address, autocommit=True) as db:
             with pytest.raises(psycopg.Error, match=r"could not (access file|load library)"):
                 db.execute("select count(*) from customerio.campaigns")
