@@ -22,6 +22,7 @@ begin
         return;
     end if;
     perform cio._check_columns(m);
+    perform cio._check_readable(coalesce(m.page_source, m.source));
     perform cio._plan_buckets(m, now);
     if kind = 'backfill' then
         m := cio._open_past(m, lo);

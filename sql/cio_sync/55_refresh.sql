@@ -22,7 +22,7 @@ begin
     if said = cio._message_of_a_block() then
         raise exception 'cio: a procedure that commits cannot run inside a transaction block or a function'
             using errcode = 'active_sql_transaction', hint = call,
-                detail = 'It must be called by itself: not after BEGIN, not beside another statement, and with autocommit.';
+                detail = 'It must be called by itself: not after BEGIN, not beside another statement, not in a block with an EXCEPTION clause, and with autocommit.';
     end if;
 end $$;
 

@@ -63,6 +63,7 @@ begin
     if source is null then
         perform cio._bad('no foreign table was named', 'SELECT cio.mirror(''customerio.messages'', ''analytics.messages'');');
     end if;
+    perform cio._check_readable(source);
     perform cio._forget_dropped();
     begin
         parts := case when target is null then array[schema::text, (select c.relname::text from pg_class c where c.oid = source)]
@@ -76,7 +77,7 @@ begin
     if cardinality(parts) <> 2 or parts[1] is null then
         perform cio._bad('the target needs a schema', format('SELECT cio.mirror(%L, ''analytics.messages'');', source));
     end if;
-    present := to_regclass(format('%I.%I', parts[1], parts[2]));
+    present := cio._present(parts[1], parts[2]);
     if present is not null and exists (select from cio.mirror_def d where d.target = present) then
         if if_not_exists and exists (select from cio.mirror_def d where d.target = present and d.source = _mirror_new.source) then
             raise notice 'cio: % is a mirror already', present;
@@ -120,6 +121,17 @@ comment on function cio._mirror_new(
     regclass, text, name, text, name[], name, interval, jsonb, timestamptz, interval, text, float8, text, boolean
 ) is 'does the work of cio.mirror';
 
+create function cio._present(schema name, relation name) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- By number: by name it would be an error in a schema that the caller may not use.
+    select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = schema and c.relname = relation
+$$;
+
+comment on function cio._present(name, name) is 'the relation of that name; null when there is none';
+
 create function cio._target_table(m cio.mirror_def, schema text, name text, present regclass) returns regclass
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -130,6 +142,7 @@ begin
     if present is not null then
         perform cio._check_present(m, present);
     else
+        perform cio._check_makeable(schema);
         if not exists (select from pg_namespace n where n.nspname = schema) then
             execute format('create schema %I', schema);
             raise notice 'cio: made schema %', quote_ident(schema);

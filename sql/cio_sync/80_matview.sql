@@ -25,6 +25,10 @@ begin
             using errcode = 'wrong_object_type',
                 hint = case when exists (select from cio.mirror_def d where d.target = mv) then format('CALL cio.refresh(%L);', mv)
                             else 'SELECT matviewname FROM pg_matviews;' end;
+    elsif not cio._may_refresh_matview(mv) then
+        raise exception 'cio: must be owner of materialized view %', mv
+            using errcode = 'insufficient_privilege',
+                hint = format('SET ROLE %I;', (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = mv));
     elsif max_drop is null or not max_drop between 0 and 1 then
         perform cio._bad('max_drop must be between 0 and 1', format('SELECT * FROM cio.refresh_matview(%L, max_drop => 0.5);', mv));
     elsif refresh_matview.concurrently and not cio._can_be_concurrent(mv) then

@@ -27,6 +27,18 @@ as $$ select exists (select from pg_extension e where e.extname = 'pg_cron') $$;
 
 comment on function cio._has_cron() is 'whether pg_cron is installed in this database';
 
+create function cio._check_cron() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not has_schema_privilege('cron', 'USAGE') then
+        perform cio._refuse_right('schema cron', format('GRANT USAGE ON SCHEMA cron TO %I;', current_user));
+    end if;
+end $$;
+
+comment on function cio._check_cron() is 'an error when the caller may not use pg_cron';
+
 create function cio._crontab(target regclass, schedule text, max_runtime interval) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -55,8 +67,14 @@ begin
                 detail = 'Run CREATE EXTENSION pg_cron; or put the line of the hint into a crontab.',
                 hint = cio._crontab(target, schedule, max_runtime);
     end if;
-    execute 'select cron.schedule($1, $2, $3)' into job
-    using cio._job_name(target), schedule, cio._job_command(target, max_runtime);
+    perform cio._check_cron();
+    begin
+        execute 'select cron.schedule($1, $2, $3)' into job
+        using cio._job_name(target), schedule, cio._job_command(target, max_runtime);
+    exception when others then
+        raise exception 'cio: pg_cron refuses the job: %', sqlerrm
+            using errcode = sqlstate, hint = format('SELECT cio.schedule(%L, ''*/5 * * * *'');', target);
+    end;
     return job;
 end $$;
 
@@ -73,6 +91,7 @@ begin
         raise exception 'cio: pg_cron is not installed in this database'
             using errcode = 'feature_not_supported', hint = 'crontab -e';
     end if;
+    perform cio._check_cron();
     return cio._drop_schedule(target);
 end $$;
 
@@ -87,6 +106,8 @@ declare
 begin
     if not cio._has_cron() then
         return false;
+    elsif not has_schema_privilege('cron', 'USAGE') then
+        return false; -- who may not use it has no job
     end if;
     execute 'select jobname from cron.job where jobname = $1 and username = current_user' into job using cio._job_name(target);
     if job is null then

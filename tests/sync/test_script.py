@@ -10,6 +10,8 @@ import pytest
 
 from tests.sync.helpers import Sync
 
+BY_NAME = r"(select cio\._check_call\('cio\.\w+\([\w,[\]]+\)'\); )?select (\* from )?cio\.\w+\(.*cio\._named\(.*\)"
+"""What stands in a function that takes the name of a table and calls the one that takes the table."""
 SCRIPTS = Path(__file__).resolve().parents[2] / "sql" / "cio_sync"
 
 
@@ -25,15 +27,31 @@ def test_everything_is_described(mirror_db: Sync) -> None:
 
 
 def test_functions_pin_their_search_path(mirror_db: Sync) -> None:
-    """All but procedures, which commit, and cio.mirror, which asks for the caller's schema."""
+    """All but procedures, which commit, and those that ask for names of the caller."""
     unpinned = mirror_db.rows("""
-        select proname, prokind::text from pg_proc
+        select proname, prokind::text, prosrc from pg_proc
         where pronamespace = 'cio'::regnamespace
             and not coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'
         order by 1""")
-    assert [name for name, kind in unpinned if kind == "f"] == ["mirror"]
+    own = [name for name, kind, body in unpinned if kind == "f" and not re.fullmatch(BY_NAME, body)]
+    assert own == ["_named", "mirror"]
     definer = mirror_db.rows("select proname from pg_proc where pronamespace = 'cio'::regnamespace and prosecdef")
     assert definer == [("_forget_dropped",)]
+
+
+def test_every_function_takes_the_name_of_a_table_too(mirror_db: Sync) -> None:
+    """The same arguments, defaults, results and description; all but the type is the same."""
+    shapes = """
+        select proname, prokind::text, replace(pg_get_function_arguments(oid), 'regclass', 'text') as arguments,
+            case when proname <> 'mirror' then pg_get_function_result(oid) end, obj_description(oid, 'pg_proc'),
+            provolatile::text, provariadic::regtype::text from pg_proc
+        where pronamespace = 'cio'::regnamespace and proname !~ '^_'
+            and {} 'regclass'::regtype = any (proargtypes::oid[])
+        order by 1"""
+    by_table = mirror_db.rows(shapes.format(""))
+    assert len(by_table) == 17
+    by_name = mirror_db.rows(shapes.format("not"))
+    assert [shape for shape in by_name if shape[0] != "refresh_all"] == by_table
 
 
 def test_procedures_qualify_everything(mirror_db: Sync) -> None:
