@@ -23,7 +23,8 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from cio_fdw.lanes import Stop, connect, resolve
+from cio_fdw.lanes import Stop, connect
+from cio_fdw.resolving import resolve
 
 if TYPE_CHECKING:
     import ssl

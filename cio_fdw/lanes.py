@@ -103,39 +103,6 @@ def connect(sock: socket.socket, address: Any, stop: Stop, wait_s: float) -> Non
         raise OSError(code, os.strerror(code))
 
 
-def resolve(host: str, port: int, stop: Stop, wait_s: float) -> list[Any]:
-    """The addresses of `host`, as getaddrinfo gives them. Raises socket.gaierror, socket.timeout, Stopped.
-
-    getaddrinfo can be neither interrupted nor given a deadline. So it runs in a thread of its own, which
-    inherits the blocked signals, touches nothing of the scan, and is left behind as a daemon when the scan
-    cannot wait: the resolver's own timeouts end it.
-    """
-    with contextlib.suppress(socket.gaierror, UnicodeError):  # a name, not an address
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    found: list[list[Any]] = []
-    errors: list[socket.gaierror] = []
-    near, far = socket.socketpair()
-
-    def look_up() -> None:
-        with far:  # closing it wakes the one who waits
-            try:
-                found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-            except socket.gaierror as error:
-                errors.append(error)
-            except (OSError, UnicodeError):
-                errors.append(socket.gaierror(socket.EAI_NONAME, "not a host name"))
-
-    with near:
-        threading.Thread(target=look_up, name="cio-resolve", daemon=True).start()
-        near.settimeout(wait_s)
-        with stop.guard(near):
-            near.recv(1)
-    stop.check()
-    if errors:
-        raise errors[0]
-    return found[0]
-
-
 @dataclass(frozen=True)
 class Done(Generic[T]):
     """A finished job: `result`, or the `error` it raised."""

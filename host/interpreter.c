@@ -130,7 +130,10 @@ join_interpreter(void)
 	Py_XDECREF(host_checked(result));
 }
 
-/* stop_threads ends all workers before the process exits, whatever brought the exit about. */
+/*
+ * stop_threads ends all workers before the process exits, whatever brought the
+ * exit about. As a rule Python has unwound by then and there are none (wait.c).
+ */
 static void
 stop_threads(int code, Datum arg)
 {
@@ -139,6 +142,8 @@ stop_threads(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	host_exiting = true;
+	if (PyEval_GetFrame())
+		elog(DEBUG1, "cio_fdw: the session ends within Python");
 	result = PyObject_CallMethod(host_native, "stop_all", NULL);
 	if (!result)
 		PyErr_Clear();

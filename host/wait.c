@@ -10,8 +10,13 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
 #include "utils/elog.h"
 #include "utils/wait_event.h"
+
+/* Of libpq/libpq.h, which needs the headers of GSSAPI and OpenSSL. */
+extern bool pq_check_connection(void);
 
 /* The PostgreSQL error that waits for Python to unwind; see stash_error. */
 static ErrorData *pending_error = NULL;
@@ -103,6 +108,50 @@ host_rethrow_pending(void)
 			 errmsg("canceling statement due to an interrupted request")));
 }
 
+/*
+ * timeout_ends_session returns whether one of the timeouts of sessions is over.
+ * As PostgreSQL does, it ignores one that was switched off meanwhile.
+ */
+static bool
+timeout_ends_session(void)
+{
+#if PG_VERSION_NUM >= 170000
+	if (TransactionTimeoutPending && TransactionTimeout > 0)
+		return true;
+#endif
+	return (IdleInTransactionSessionTimeoutPending && IdleInTransactionSessionTimeout > 0) ||
+		(IdleSessionTimeoutPending && IdleSessionTimeout > 0);
+}
+
+/*
+ * conflict_ends_session returns whether recovery ends the session, or else the
+ * statement. Before version 17 it asks for that as others do; from then on the
+ * reasons are known to postgres.c alone.
+ */
+static bool
+conflict_ends_session(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->recoveryConflictPending;
+#else
+	return false;
+#endif
+}
+
+/*
+ * ends_session returns whether the interrupts at hand are FATAL. That exits the
+ * process from within CHECK_FOR_INTERRUPTS, so Python must have unwound before.
+ * May ereport. What it does not know of exits from here; see stop_threads.
+ */
+static bool
+ends_session(void)
+{
+	/* CHECK_FOR_INTERRUPTS looks for the client as well, and appoints the next look. */
+	if (CheckClientConnectionPending && client_connection_check_interval > 0 && !pq_check_connection())
+		ClientConnectionLost = true;
+	return ProcDiePending || ClientConnectionLost || timeout_ends_session() || conflict_ends_session();
+}
+
 /* interrupts_allow returns true when the statement may go on, else sets Interrupted. */
 static bool
 interrupts_allow(void)
@@ -113,15 +162,16 @@ interrupts_allow(void)
 
 	if (!INTERRUPTS_PENDING_CONDITION())
 		return true;
-	if (ProcDiePending && INTERRUPTS_CAN_BE_PROCESSED())
-	{
-		/* FATAL exits the process from within ProcessInterrupts: unwind first. */
-		PyErr_SetString(host_interrupted, "PostgreSQL ends this session");
-		return false;
-	}
 	PG_TRY();
 	{
-		CHECK_FOR_INTERRUPTS();
+		if (INTERRUPTS_CAN_BE_PROCESSED() && ends_session())
+		{
+			/* host_rethrow_pending meets the interrupt again. */
+			PyErr_SetString(host_interrupted, "PostgreSQL ends this session");
+			allowed = false;
+		}
+		else
+			CHECK_FOR_INTERRUPTS();
 	}
 	PG_CATCH();
 	{
@@ -207,6 +257,9 @@ emit(int level, PyObject *args)
 	volatile bool sent = true;
 
 	if (!PyArg_ParseTuple(args, "U", &text))
+		return NULL;
+	/* ereport looks for interrupts once it has sent the message. */
+	if (!interrupts_allow())
 		return NULL;
 	PG_TRY();
 	{

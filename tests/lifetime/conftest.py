@@ -25,7 +25,11 @@ from tests.preload import preloadable
 from tests.sql.helpers import Connection
 
 RESOLVER = Path(__file__).with_name("resolver.c")
-SETTINGS = {**THROW_AWAY, "cio_fdw.python": sys.executable, "max_connections": "100"}
+SETTINGS = {
+    **THROW_AWAY, "cio_fdw.python": sys.executable, "max_connections": "100", "log_min_messages": "debug1",
+}  # fmt: skip
+NOT_UNWOUND = "cio_fdw: the session ends within Python"
+"""What the host logs (debug1) of a session whose end jumped over Python's frames."""
 
 
 @dataclass
@@ -74,4 +78,5 @@ def admin(place: Place) -> Iterator[Connection]:
         start = postmaster_start(db)
         yield db
         assert postmaster_start(db) == start, "a backend crashed"
+    assert NOT_UNWOUND not in place.cluster.log_path.read_text(errors="replace")
     place.sim.reset()

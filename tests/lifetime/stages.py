@@ -40,7 +40,7 @@ def full_queue() -> Iterator[str]:
 @contextlib.contextmanager
 def silent_server() -> Iterator[str]:
     with Kit() as kit:
-        server = kit.server(lambda _conn, _number: server.over.wait(10) and None)
+        server = kit.server(lambda _conn, _number: server.over.wait(60) and None)
         yield f"https://127.0.0.1:{server.port}"
 
 
@@ -128,9 +128,9 @@ STAGES = {
         Stage("body", {"kind": "drip", "bytes_per_s": 10}),
         Stage("throttled", {}, "", "select count(*) from customerio.campaign_actions",
               options={"requests_per_second": "1"}),
-        Stage("back-off", {"kind": "status", "status": 503, "headers": {"Retry-After": "30"}}),
+        Stage("back-off", {"kind": "status", "status": 503, "headers": {"Retry-After": "100"}}),
         Stage("children", path="actions$", statement="select count(*) from customerio.campaign_actions", requests=3),
-        Stage("between rows", {}, "", "select pg_sleep(0.02), id from customerio.messages"),
+        Stage("between rows", {}, "", "select pg_sleep(0.1), id from customerio.messages"),
         Stage("handler", statement=f"do $$ begin perform ({COUNT}); exception when others then null; end $$"),
         Stage("function", before=(FUNCTION,), statement="select (select public.counted()) from generate_series(1, 2)"),
         Stage("fetch", {"kind": "hang"}, before=(

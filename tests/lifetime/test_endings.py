@@ -17,7 +17,7 @@ import pytest
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.own_tables import OWN_TABLES
 from tests.lifetime.conftest import Place
-from tests.lifetime.stages import STAGES, Stage
+from tests.lifetime.stages import LOOKUP_S, STAGES, Stage
 from tests.native.backend import threads_now
 from tests.sql.helpers import Connection, value
 
@@ -181,6 +181,28 @@ def test_end_of_the_session(place: Place, admin: Connection, db: Connection, sta
         soon(lambda: place.sim.stats()["in_flight"] == 0, 1.0, "a request is still under way")
 
 
+@pytest.mark.parametrize("name", ["host name", "headers", "throttled", "handler", "nested loop", "fetch", "analyze"])
+def test_transaction_timeout(place: Place, admin: Connection, db: Connection, name: str) -> None:
+    if db.info.server_version < 170000:
+        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    stage, pid, timeout_s = STAGES[name], db.info.backend_pid, 0.5
+    with stage.held(place, admin, db) as statement:
+        if db.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            db.execute("rollback")
+        db.execute(f"set transaction_timeout = {int(timeout_s * 1000)}")
+        for before in stage.before:
+            db.execute(before)
+        struck_s = time.monotonic() + timeout_s
+        running = Running(db, statement)
+        running.join()
+        if stage.name == "analyze" and running.error is None:
+            pytest.skip("ANALYZE of a foreign table asks nothing: the wrapper does not sample")
+        assert running.error.sqlstate == "25P04"
+        assert running.ended_s - struck_s < CANCEL_S + NOISE_S
+        soon(lambda: not Path(f"/proc/{pid}").exists(), CANCEL_S + NOISE_S, "the backend lingers")
+        soon(lambda: place.sim.stats()["in_flight"] == 0, 1.0, "a request is still under way")
+
+
 @pytest.mark.parametrize("how", ["terminate", "vanish", "idle timeout"])
 def test_a_cursor_left_open(place: Place, admin: Connection, db: Connection, how: str) -> None:
     """Between two fetches; a cancel finds nothing to end there."""
@@ -233,6 +255,23 @@ def test_cancels_while_python_starts(place: Place, admin: Connection) -> None:
             db.execute("set statement_timeout = 0")
             assert value(db, "select count(*) from customerio.campaigns") == 6
     assert max(late_s) < CANCEL_S + NOISE_S
+
+
+def test_lookups_that_are_cancelled_do_not_pile_up(place: Place, admin: Connection, db: Connection) -> None:
+    """A lookup outlives its statement; the next statement waits for the one that is under way."""
+    most = 0
+    with STAGES["host name"].held(place, admin, db) as statement:
+        db.execute("set statement_timeout = '20ms'")
+        for _ in range(100):
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                db.execute(statement)
+            most = max(most, threads_now(db.info.backend_pid))
+        db.execute("set statement_timeout = 0")
+    # This one's, the resolver, and one more that has just ended.
+    assert most <= 3
+    time.sleep(LOOKUP_S)
+    assert value(db, "select count(*) from customerio.campaigns") == 6
+    soon(lambda: threads_now(db.info.backend_pid) == 1, 0.2, "a thread is left")
 
 
 def test_import_is_all_or_nothing(place: Place, admin: Connection, db: Connection) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cio_fdw.lanes import Done, Lanes, Stop, Stopped, connect, resolve, stop_all
+from cio_fdw.lanes import Done, Lanes, Stop, Stopped, connect, stop_all
 
 
 @pytest.fixture
@@ -98,21 +98,6 @@ def test_workers_have_all_signals_blocked_and_the_caller_keeps_its_mask(lanes: L
     (done,) = collect(lanes, 1)
     assert done.result == signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-
-
-def test_the_lookup_thread_has_all_signals_blocked(monkeypatch: pytest.MonkeyPatch, lanes: Lanes[Any]) -> None:
-    masks: list[Any] = []
-
-    def lookup(_host: str, _port: int, **options: Any) -> list[Any]:
-        if options.get("flags"):
-            raise socket.gaierror
-        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    lanes.submit("look up", lambda stop: resolve("api.example", 443, stop, 1.0))
-    assert collect(lanes, 1)[0].error is None
-    assert masks == [signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
 
 
 def test_stop_ends_sleeping_jobs_at_once(lanes: Lanes[Any]) -> None:
@@ -273,31 +258,3 @@ def fill_backlog(listener: socket.socket) -> list[socket.socket]:
         fillers.append(filler)
     time.sleep(0.01)
     return fillers
-
-
-def test_resolve_gives_up_and_leaves_the_lookup_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = threading.Event()
-    real = socket.getaddrinfo
-
-    def slow(host: str, port: int, **options: Any) -> list[Any]:
-        if options.get("flags"):
-            return real(host, port, **options)
-        release.wait(5)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    with pytest.raises(socket.timeout):
-        resolve("api.example", 443, Stop(), 0.02)
-    stop = Stop()
-    threading.Timer(0.02, stop.trip).start()
-    began = time.monotonic()
-    with pytest.raises(Stopped):
-        resolve("api.example", 443, stop, 5.0)
-    assert time.monotonic() - began < 0.1
-    release.set()
-
-
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "\udce9.example"])
-def test_resolve_says_when_a_name_is_none(host: str) -> None:
-    with pytest.raises(socket.gaierror, match=r"not a host name|not known"):
-        resolve(host, 443, Stop(), 5.0)

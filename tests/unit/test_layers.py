@@ -11,9 +11,9 @@ import cio_fdw
 LAYERS = (
     ("errors",),
     ("secret", "quals", "endpoint", "state"),
-    ("options", "ranges", "request", "statefile"),
+    ("options", "ranges", "request", "statefile", "lanes"),
     ("catalog", "own_tables"),
-    ("windows", "splitting", "ddl", "convert", "stats", "lanes", "journal", "sizes"),
+    ("windows", "splitting", "ddl", "convert", "stats", "journal", "sizes", "resolving"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("cache", "connections"),
