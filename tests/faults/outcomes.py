@@ -130,6 +130,16 @@ NO_KEY = Failure(
     "The API may have changed, or base_url is not the App API.", timed=False,
 )  # fmt: skip
 
+CUT_TEXT = '{"errors": [{"detail": "no such obj'
+
+
+def cut_explanation(code: int) -> Fault:
+    """An error whose JSON ends too early: what the API meant is not known, so that it is asked again."""
+    message = f"{{where}}: HTTP {code} with JSON that ends too early"
+    failure = Failure("HV000", message, f"{len(CUT_TEXT)} bytes", None, retried=True)
+    return Fault(f"{code} with half the JSON", {"kind": "status", "status": code, "body": CUT_TEXT}, failure)
+
+
 RST = "(Connection reset by peer|the server closed the connection without an answer)"
 CUT = "(Connection reset by peer|the body was cut off)"
 FEW_BYTES_PER_S = 60
@@ -159,6 +169,7 @@ MATRIX = (
     Fault("html with 404", {"kind": "html", "status": 404}, Failure(
         "HV00R", "{where} was not found: HTTP 404", None, GONE.hint,
     )),
+    *map(cut_explanation, (400, 404, 422)),
     Fault("empty body with 200", {"kind": "body", "text": ""}, NOT_JSON),
     Fault("half the JSON", {"kind": "bad_json"}, NOT_JSON),
     Fault("rows key missing", {"kind": "drop_rows_key"}, NO_KEY),
