@@ -6,7 +6,8 @@ Keys, all of one hash slot, by their order in KEYS:
     l  waiting tickets by next look      i  tickets under way by the end of their lease
     f  flows by their next round         m  counters: ticket, round, paused
 
-Times are milliseconds of Redis's own clock, which is the one clock that all servers share.
+Times are milliseconds of Redis's own clock, which is the one clock that all servers share; it is no monotonic one.
+Where it was set back, so that a turn lies ahead, all times are moved: that turn is one of now.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ local q, l, f, s, i, m = unpack(KEYS)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local function number(field) return tonumber(redis.call('HGET', m, field) or '0') end
+
+local last = redis.call('ZRANGE', s, -1, -1, 'WITHSCORES')[2]
+local ahead = last and last - now or 0
+if ahead > 0 then
+  for _, key in ipairs({s, l, i}) do
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ahead, member) end
+  end
+  if number('paused') > 0 then redis.call('HSET', m, 'paused', tostring(number('paused') - ahead)) end
+end
 """
 
 ASK = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
@@ -20,7 +22,8 @@ def program() -> Optional[str]:
 class RedisServer:
     """Runs within `with`; can be stopped and started again on the same port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, environment: Optional[Mapping[str, str]] = None) -> None:
+        self._environment = {**os.environ, **(environment or {})}
         self._directory = directory
         self._process: Optional[subprocess.Popen[bytes]] = None
         with socket.socket() as probe:
@@ -53,6 +56,7 @@ class RedisServer:
             [path, *options, "--requirepass", PASSWORD, "--dir", str(self._directory)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=self._environment,
         )
         deadline_s = time.monotonic() + 10
         while time.monotonic() < deadline_s:

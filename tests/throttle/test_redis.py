@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import psycopg
 import pytest
@@ -29,6 +29,7 @@ from tests.conftest import SETTINGS
 from tests.doors import make_cluster, set_up
 from tests.sql.helpers import Connection, refused, rows, value
 from tests.throttle.redis_server import PASSWORD, RedisServer, program
+from tests.throttle.wall_clock import wall_clock
 from tests.throttle.world import LONG, SHORT, Crowd, arrivals, most_at_once, share_of_429, steady_per_s, until
 
 pytestmark = pytest.mark.skipif(program() is None, reason="redis-server is not installed: apt-get install redis-server")
@@ -137,6 +138,36 @@ def test_a_pause_and_a_cancel(redis: RedisServer) -> None:
     worker.join(5)
     assert ended[0] - began_s < 0.1
     until(lambda: throttle.usage(time.sleep).waiting == 0)
+
+
+def impatient(within_s: float) -> Callable[[float], None]:
+    until_s = time.monotonic() + within_s
+
+    def sleep(seconds: float) -> None:
+        assert time.monotonic() < until_s, "the turn does not come"
+        time.sleep(seconds)
+
+    return sleep
+
+
+def test_a_clock_of_redis_that_is_set_back(tmp_path: Path) -> None:
+    try:
+        with wall_clock() as clock, RedisServer(tmp_path, clock.environment) as redis:
+            throttle = throttle_at(redis, 1)
+            for ahead_s in (-3600, -7200):
+                waited(throttle)
+                clock.step(ahead_s)
+                began_s = time.monotonic()
+                with throttle.slot(impatient(10)):
+                    assert time.monotonic() - began_s > 0.9, "the turn of the last second is forgotten"
+                assert throttle.usage(time.sleep).in_flight == 0
+            throttle.pause(3, time.sleep)
+            clock.step(-9000)
+            assert throttle.usage(time.sleep).paused_s <= 3 + WINDOW_S
+            with throttle.slot(impatient(10)):
+                pass
+    except LookupError as reason:
+        pytest.skip(str(reason))
 
 
 def test_a_cancel_while_redis_is_silent(redis: RedisServer) -> None:
