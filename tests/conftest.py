@@ -33,7 +33,7 @@ from cio_fdw.server.up import build_dir_for
 from cio_fdw.simulator.client import Simulator
 from tests import doors
 from tests.multicorn import door
-from tests.multicorn.differences import mark_differences
+from tests.multicorn.differences import choose_tests
 
 collect_ignore = [] if os.environ.get("CIO_SOAK_S") else ["soak"]
 """`make soak` runs it: how long it takes is its point."""
@@ -56,9 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     doors.choose(config.getoption("--door"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if doors.is_multicorn():
-        mark_differences(items)
+        choose_tests(config, items)
 
 
 @pytest.fixture(scope="session")

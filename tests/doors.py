@@ -2,6 +2,7 @@
 
     make_cluster(bin_dir, settings={…})          a Cluster that can load the door, not started yet
     set_up(address, {"region": "eu"}, key)       a database with the foreign tables, through that door
+    create_wrapper(db)                           only the extension; then CREATE SERVER … FOREIGN DATA WRAPPER cio_fdw
 
 `--door multicorn` chooses the second one.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
+
+import psycopg
 
 from cio_fdw.secret import Secret
 from cio_fdw.server import database
@@ -32,6 +35,11 @@ def is_multicorn() -> bool:
     return _chosen == MULTICORN
 
 
+def door_environment() -> dict[str, str]:
+    """What the server needs in its environment to load the door."""
+    return door.environment() if is_multicorn() else {}
+
+
 def make_cluster(
     bin_dir: Path,
     *,
@@ -39,8 +47,16 @@ def make_cluster(
     env: Optional[Mapping[str, str]] = None,
     data_dir: Optional[Path] = None,
 ) -> Cluster:
-    more = door.environment() if is_multicorn() else {}
-    return Cluster(bin_dir, data_dir=data_dir, settings=settings, env={**more, **(env or {})})
+    return Cluster(bin_dir, data_dir=data_dir, settings=settings, env={**door_environment(), **(env or {})})
+
+
+def create_wrapper(db: psycopg.Connection[Any]) -> None:
+    """In this database, servers of the wrapper cio_fdw are of the door."""
+    if is_multicorn():
+        db.execute("create extension multicorn")
+        db.execute(door.AS_CIO_FDW)
+    else:
+        db.execute("create extension cio_fdw")
 
 
 def set_up(address: str, server_options: Mapping[str, str], key: Secret) -> None:

@@ -17,10 +17,10 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import Installation, installation
 from cio_fdw.simulator.client import Simulator
 from tests.conftest import SETTINGS
+from tests.doors import make_cluster, set_up
 
 Hosted = Callable[[dict[str, str]], Cluster]
 CAMPAIGNS = 6
@@ -41,14 +41,12 @@ def world() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def hosted(pg_config: Path, world: Simulator, is_multicorn: bool) -> Iterator[Hosted]:
-    if is_multicorn:
-        pytest.skip("these servers are set up with the native host")
+def hosted(pg_config: Path, world: Simulator) -> Iterator[Hosted]:
     with ExitStack() as stack:
 
         def start(settings: dict[str, str]) -> Cluster:
             wanted = {**SETTINGS, "cio_fdw.python": sys.executable, **settings}
-            cluster = stack.enter_context(Cluster(installation(pg_config).bin_dir, settings=wanted))
+            cluster = stack.enter_context(make_cluster(installation(pg_config).bin_dir, settings=wanted))
             set_up(cluster.socket_url(), {"base_url": world.url, "requests_per_second": "1000"}, Secret(world.key))
             with psycopg.connect(cluster.socket_url(), autocommit=True) as db:
                 db.execute("create extension cio_sync")

@@ -20,6 +20,7 @@ from cio_fdw.server.account import server_account
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from tests.doors import door_environment, is_multicorn
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 READY_S = 60.0
@@ -30,10 +31,11 @@ class Box:
     """What stands for a container: a directory of the server's user with the files of the image in it."""
 
     def __init__(self, bin_dir: Path, sim: Simulator) -> None:
+        script = "multicorn.sql" if is_multicorn() else "quickstart.sql"
         self.account = server_account()
         self.home = self.account.new_directory()
         self.data = self.home / "data"
-        for source in (DOCKER / "entrypoint.sh", DOCKER / "initdb" / "quickstart.sql"):
+        for source in (DOCKER / "entrypoint.sh", DOCKER / "initdb" / script):
             shutil.copy(source, self.home)
         self.data.mkdir()
         for path in (self.data, *self.home.iterdir()):
@@ -44,8 +46,8 @@ class Box:
             self.port = probe.getsockname()[1]
         self.env = {
             "PATH": f"{bin_dir}:{os.environ['PATH']}", "PGDATA": str(self.data), "PGPORT": str(self.port),
-            "LC_ALL": "C.UTF-8", "TMPDIR": str(self.home), "CIO_QUICKSTART": str(self.home / "quickstart.sql"),
-            "POSTGRES_PASSWORD": PASSWORD, "CIO_APP_API_KEY": sim.key, "CIO_BASE_URL": sim.url,
+            "LC_ALL": "C.UTF-8", "TMPDIR": str(self.home), "CIO_QUICKSTART": str(self.home / script),
+            **door_environment(), "POSTGRES_PASSWORD": PASSWORD, "CIO_APP_API_KEY": sim.key, "CIO_BASE_URL": sim.url,
         }  # fmt: skip
         self.log = self.home / "log"
 
@@ -86,9 +88,7 @@ class Box:
 
 
 @pytest.fixture
-def box(cluster: Cluster, pg_config: Path, sim: Simulator, is_multicorn: bool) -> Iterator[Box]:
-    if is_multicorn:
-        pytest.skip("the quick start of the native host is under test")
+def box(cluster: Cluster, pg_config: Path, sim: Simulator) -> Iterator[Box]:
     server = installation(pg_config)
     if server.major < 15:
         pytest.skip(f"psql of PostgreSQL {server.version} has no \\getenv; the images have 15 and newer")

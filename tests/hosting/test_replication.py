@@ -13,6 +13,7 @@ import pytest
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
 from tests.conftest import SETTINGS
+from tests.doors import make_cluster
 from tests.hosting.conftest import CAMPAIGNS, Hosted
 
 TARGET = "analytics.campaigns"
@@ -93,7 +94,7 @@ def standby(primary: Cluster) -> Iterator[Cluster]:
                "-h", str(primary.private_dir), "-p", str(primary.port), "-U", "postgres"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120, **primary.account.popen_arguments())
     settings = {**SETTINGS, **SENDING, "cio_fdw.python": primary.settings["cio_fdw.python"]}
-    with Cluster(primary.bin_dir, data_dir=data, settings=settings) as running:
+    with make_cluster(primary.bin_dir, data_dir=data, settings=settings) as running:
         yield running
     subprocess.run(["rm", "-rf", str(data)], check=True, timeout=60)
 

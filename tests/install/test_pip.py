@@ -59,11 +59,7 @@ def fresh_environment(place: Path, tmp_path: Path) -> Path:
     return environment
 
 
-def test_install_use_and_uninstall(
-    fresh_environment: Path, place: Path, pg_config: Path, sim: Simulator, is_multicorn: bool
-) -> None:
-    if is_multicorn:
-        pytest.skip("the native host is what is installed")
+def test_install_use_and_uninstall(fresh_environment: Path, place: Path, pg_config: Path, sim: Simulator) -> None:
     own = relocated(installation(pg_config), place / "server")
     server = installation(own)
     assert server.version == installation(pg_config).version

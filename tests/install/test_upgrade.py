@@ -45,10 +45,8 @@ MEMBERS = """
 
 
 @pytest.fixture
-def old_version(pg_config: Path, is_multicorn: bool) -> Iterator[None]:
+def old_version(pg_config: Path) -> Iterator[None]:
     """An older script and the delta from it, beside the installed ones."""
-    if is_multicorn:
-        pytest.skip("the extension of the native host is what is updated")
     directory = installation(pg_config).extension_dir
     text = (directory / f"cio_fdw--{__version__}.sql").read_text()
     begin, end = (text.index(mark) for mark in LATER_PART)
@@ -132,9 +130,7 @@ def test_an_update_with_data_in_place_equals_a_fresh_installation(
         assert later.told == []
 
 
-def test_a_library_older_than_the_database_is_told(address: str, sim: Simulator, is_multicorn: bool) -> None:
-    if is_multicorn:
-        pytest.skip("the library of the native host is what is told of")
+def test_a_library_older_than_the_database_is_told(address: str, sim: Simulator) -> None:
     with Session(address) as made:
         made.db.execute("create extension cio_fdw")
         set_up_by_hand(made.db, sim)

@@ -6,17 +6,14 @@ database     session   the address of a database that is set up with it
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import THROW_AWAY, Cluster
-from cio_fdw.server.postgres import embedded_pg_config
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn import door, fake
 
@@ -28,8 +25,7 @@ SETTINGS = {**THROW_AWAY, "timezone": "UTC", "max_connections": "60", "cio_fdw.p
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    path = Path(os.environ.get("CIO_TEST_PG_CONFIG") or embedded_pg_config())
-    with door.cluster(path, SETTINGS) as running:
+    with door.cluster(door.under_test(), SETTINGS) as running:
         yield running
 
 

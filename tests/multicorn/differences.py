@@ -1,6 +1,7 @@
 """What the suite expects and Multicorn2 does not give: strict expected failures, explained in docs/multicorn.md.
 
-With --door multicorn these suites run on the second door; the others are about the native extension alone.
+With --door multicorn the whole suite runs on the second door, but for what no door takes part in, which is deselected,
+and for the tests of `native_only`, which are skipped, each with its reason.
 """
 
 from __future__ import annotations
@@ -9,22 +10,18 @@ from typing import NamedTuple
 
 import pytest
 
-SUITES = (
-    "tests/multicorn/",
+from tests.multicorn.native_only import why_native_only
+
+DOORLESS = (
     "tests/unit/",
-    "tests/sql/",
-    "tests/faults/",
-    "tests/oracle/",
-    "tests/lifetime/",
-    "tests/sync/",
-    "tests/cache/",
-    "tests/throttle/",
-    "tests/native/test_crowd.py",
-    "tests/native/test_exit.py",
-    "tests/native/test_memory.py",
-    "tests/native/test_relations.py",
-    "tests/native/test_storm.py",
+    "tests/simulator/",
+    "tests/hosting/test_docker_files.py",
+    "tests/install/test_needs.py",
+    "tests/install/test_sdist.py",
+    "tests/secrets/test_objects.py",
+    "tests/server/test_cluster.py",
 )
+"""They read files and call Python, or servers without a door: on either door the same."""
 
 
 class Difference(NamedTuple):
@@ -49,6 +46,8 @@ NO_CODE = "what Multicorn itself reports is XX000"
 ALL_COLUMNS = "every column of the table is converted, so one that does not fit ends every query"
 NO_FUNCTION = "there is no function that clears the cache: remove its files"
 NO_LIMIT = "LIMIT is not the page size"
+ASCII_NAMES = "IMPORT FOREIGN SCHEMA decodes the names of server and schema as UTF-8, whatever the database has"
+NO_NAME = "the wrapper does not know the names of its table and server"
 
 OWN_ERRORS = (
     "lookup failed for type",  # CURRENT_DATE and the like, right of a comparison
@@ -62,7 +61,31 @@ DIFFERENCES = (
     Difference("sql/test_errors.py::test_key_files_are_for_the_privileged", NO_VALIDATOR),
     Difference("sql/test_errors.py::test_a_wrong_table_is_refused_when_used", NO_CODE),
     Difference("sql/test_errors.py::test_writing_is_refused", NO_CODE),
-    Difference("sql/test_errors.py::test_no_user_mapping", "the wrapper does not know its server's name"),
+    Difference("sql/test_errors.py::test_no_user_mapping", NO_NAME),
+    Difference("secrets/test_roles.py::test_without_a_mapping", NO_NAME),
+    Difference("secrets/test_roles.py::test_usage_reads_no_files_and_calls_no_other_hosts", NO_VALIDATOR),
+    Difference("secrets/test_roles.py::test_a_role_lets_the_server_read_no_other_file", NO_VALIDATOR),
+    Difference("secrets/test_roles.py::test_the_owner_of_a_server_is_no_superuser", NO_VALIDATOR),
+    Difference("native/test_encodings.py::test_a_message_names_table_and_column", NO_NAME),
+    Difference("native/test_encodings.py::test_data_and_names", ASCII_NAMES, ("LATIN1", "WIN1252", "SQL_ASCII")),
+    Difference(
+        "native/test_encodings.py::test_a_character_that_the_database_lacks_names_the_column",
+        ASCII_NAMES,
+        ("LATIN1", "WIN1252", "SQL_ASCII"),
+    ),
+    *(
+        Difference(
+            f"hosting/test_preload.py::{name}",
+            "with Multicorn in shared_preload_libraries the server does not start",
+            ("[shared_preload_libraries]",),
+            ends_here=True,
+        )
+        for name in (
+            "test_tables_work_at_once",
+            "test_the_postmaster_runs_no_python",
+            "test_a_crash_of_a_backend_is_survived",
+        )
+    ),
     Difference("sql/test_errors.py::test_a_view_uses_the_mapping_of_its_owner", "the mapping is the reader's"),
     Difference("sql/test_errors.py::test_a_wrong_value_names_table_column_and_record", ALL_COLUMNS),
     Difference("sql/test_odd_answers.py::test_a_value_that_cannot_be_meant", ALL_COLUMNS),
@@ -141,14 +164,18 @@ DIFFERENCES = (
 )
 
 
-def mark_differences(items: list[pytest.Item]) -> None:
-    """Marks what differs on the second door, and skips the suites that cannot run there."""
+def choose_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what differs on the second door, and takes out what is on both the same."""
+    doorless = [item for item in items if item.nodeid.startswith(DOORLESS)]
+    config.hook.pytest_deselected(items=doorless)
+    items[:] = [item for item in items if not item.nodeid.startswith(DOORLESS)]
     for item in items:
-        if not item.nodeid.startswith(SUITES):
-            item.add_marker(pytest.mark.skip(reason="about the native extension"))
         for difference in DIFFERENCES:
             if difference.is_of(item):
                 mark = pytest.mark.skip(reason=difference.reason)
                 if not difference.ends_here:
                     mark = pytest.mark.xfail(reason=difference.reason, strict=True)
                 item.add_marker(mark)
+        reason = why_native_only(item.nodeid)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))

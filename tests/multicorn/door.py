@@ -19,8 +19,8 @@ from psycopg import sql
 from cio_fdw.ddl import comment_commands
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import TABLES
-from cio_fdw.server.postgres import installation
+from cio_fdw.server.database import QUIET, TABLES
+from cio_fdw.server.postgres import embedded_pg_config, installation
 
 WRAPPER = "cio_fdw.multicorn.CustomerIO"
 SCHEMA = "customerio"
@@ -32,7 +32,7 @@ AS_CIO_FDW = f"""
         for made in
             select object_identity from pg_event_trigger_ddl_commands()
             join pg_foreign_server s on s.oid = objid join pg_foreign_data_wrapper w on w.oid = srvfdw
-            where command_tag = 'CREATE SERVER' and fdwname = 'cio_fdw'
+            where command_tag = 'CREATE SERVER' and fdwname = 'cio_fdw' and srvoptions::text !~ 'wrapper='
         loop
             execute format('alter server %s options (add wrapper %L)', made.object_identity, '{WRAPPER}');
         end loop;
@@ -40,6 +40,11 @@ AS_CIO_FDW = f"""
     create event trigger name_the_wrapper on ddl_command_end when tag in ('CREATE SERVER')
         execute function public.name_the_wrapper()"""
 """Lets tests that make servers of the wrapper cio_fdw make them of Multicorn."""
+
+
+def under_test() -> Path:
+    """pg_config of the server under test."""
+    return Path(os.environ.get("CIO_TEST_PG_CONFIG") or embedded_pg_config())
 
 
 def is_installed(pg_config: Path) -> bool:
@@ -85,6 +90,8 @@ def set_up(address: str, server_options: Mapping[str, str], key: Secret) -> None
         sql.SQL("{} {}").format(sql.Identifier(name), sql.Literal(text)) for name, text in options.items()
     )
     with psycopg.connect(address, autocommit=True) as connection:
+        for statement in QUIET:
+            connection.execute(statement)
         connection.execute("create extension multicorn")
         # Before the event trigger is there: this server names its wrapper itself.
         connection.execute(

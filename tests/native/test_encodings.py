@@ -9,6 +9,7 @@ import pytest
 
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.doors import create_wrapper
 from tests.native.backend import Connection, scalar
 
 ID = 990_001
@@ -23,8 +24,8 @@ def foreign(cluster: Cluster, sim: Simulator, request: pytest.FixtureRequest) ->
     with psycopg.connect(cluster.socket_url(), autocommit=True) as admin:
         admin.execute(f"create database {name} encoding {request.param} locale 'C' template template0")
         with psycopg.connect(cluster.socket_url(name), autocommit=True, client_encoding="utf8") as db:
+            create_wrapper(db)
             db.execute(f"""
-                create extension cio_fdw;
                 create server "sé" foreign data wrapper cio_fdw options (base_url '{sim.url}');
                 create user mapping for current_user server "sé" options (app_api_key '{sim.key}');
                 create schema "schéma";
@@ -35,10 +36,13 @@ def foreign(cluster: Cluster, sim: Simulator, request: pytest.FixtureRequest) ->
         sim.delete_row("campaigns", ID)
 
 
-def test_data_names_and_messages(foreign: Connection) -> None:
+def test_data_and_names(foreign: Connection) -> None:
     found = foreign.execute("select name, tags, raw ->> 'name' from campaigns where id = %s", [ID]).fetchall()
     assert found == [(NAME, ["é"], NAME)]
     assert scalar(foreign, f"select count(*) from campaigns where name = '{NAME}'") == 1
+
+
+def test_a_message_names_table_and_column(foreign: Connection) -> None:
     foreign.execute(
         """create foreign table "té" (id bigint, "naïve" text) server "sé" options (endpoint 'campaigns')"""
     )

@@ -15,8 +15,8 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from tests.doors import set_up
 from tests.native.backend import Connection, scalar
 from tests.native.shapes_world import DAY_S, OPERATORS, ZONES, chain, changes, messages
 

@@ -20,9 +20,9 @@ import pytest
 
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import THROW_AWAY, Cluster
-from cio_fdw.server.database import set_up
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from tests.doors import make_cluster, set_up
 from tests.sql.helpers import Connection
 
 KEY = "s3cr3t-Zk9wQ-of-the-vault"
@@ -66,9 +66,8 @@ def vault(pg_config: Path) -> Iterator[Vault]:
     ):
         proxy.setblocking(False)
         environment = dict.fromkeys(PROXY_NAMES, f"http://127.0.0.1:{proxy.getsockname()[1]}")
-        with Cluster(
-            installation(pg_config).bin_dir, settings=settings, env={**environment, "no_proxy": ""}
-        ) as cluster:
+        bin_dir = installation(pg_config).bin_dir
+        with make_cluster(bin_dir, settings=settings, env={**environment, "no_proxy": ""}) as cluster:
             address = cluster.socket_url()
             running = Vault(cluster, sim, proxy, address)
             # HOME of the server is its data directory.

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.string import TextLoader
 
 from cio_fdw.simulator.client import Simulator
 from tests.secrets.conftest import KEY, Vault, said
@@ -73,6 +74,8 @@ def test_errors_and_answers(vault: Vault, root: Connection, name: str, rules: li
 
 
 def test_explain_in_every_format(vault: Vault, root: Connection) -> None:
+    # As text: of several equal keys in JSON, psycopg would keep one.
+    root.adapters.register_loader("json", TextLoader)
     for layout in ("text", "json", "xml", "yaml"):
         for options in ("verbose", "verbose, analyze, settings"):
             query = f"explain ({options}, format {layout}) select * from customerio.messages where campaign_id = 1"

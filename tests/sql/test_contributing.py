@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator import client
 from cio_fdw.simulator.client import Simulator
+from tests.conftest import SETTINGS
+from tests.doors import create_wrapper, door_environment, make_cluster
 from tests.sql.helpers import asked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,21 +64,31 @@ def api(copy: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
 
 
 @pytest.fixture
-def session(cluster: Cluster, python: Path, api: Simulator) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(cluster.socket_url(), autocommit=True) as connection:
+def server(cluster: Cluster, copy: Path, is_multicorn: bool) -> Iterator[Cluster]:
+    """The native host is told of the copy by a setting; Multicorn's server has it first in its Python path."""
+    if not is_multicorn:
+        yield cluster
+        return
+    path = os.pathsep.join((str(copy), door_environment()["PYTHONPATH"]))
+    with make_cluster(cluster.bin_dir, settings=SETTINGS, env={"PYTHONPATH": path}) as other:
+        yield other
+
+
+@pytest.fixture
+def session(server: Cluster, python: Path, api: Simulator) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(server.socket_url(), autocommit=True) as connection:
         connection.execute(f"create database {DATABASE}")
-        with psycopg.connect(cluster.socket_url(DATABASE), autocommit=True) as session:
+        with psycopg.connect(server.socket_url(DATABASE), autocommit=True) as session:
             session.execute("select set_config('cio_fdw.python', %s, false)", [str(python)])
-            session.execute("create extension cio_fdw; create schema customerio")
+            create_wrapper(session)
+            session.execute("create schema customerio")
             session.execute(f"create server customerio foreign data wrapper cio_fdw options (base_url '{api.url}')")
             session.execute(f"create user mapping for current_user server customerio options (app_api_key '{api.key}')")
             yield session
         connection.execute(f"drop database {DATABASE} with (force)")
 
 
-def test_one_entry_makes_a_table(session: psycopg.Connection[Any], api: Simulator, is_multicorn: bool) -> None:
-    if is_multicorn:
-        pytest.skip("the copy is chosen by cio_fdw.python, which the native host has")
+def test_one_entry_makes_a_table(session: psycopg.Connection[Any], api: Simulator) -> None:
     imported, select, join = (part for part in block("sql").split(";\n") if part)
     session.execute(imported)
     found = session.execute(select).fetchall()

@@ -1,0 +1,83 @@
+"""Tests that have no meaning through the second door, one by one, each with the reason. They are skipped there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Optional
+
+BUILT = "builds the native extension; nothing is built for Multicorn"
+UPDATED = "is about versions of the extension cio_fdw; Multicorn has its own"
+DOCTOR = "`cio-fdw doctor` examines servers of the native wrapper"
+UP = "`cio-fdw up` makes a server of the native wrapper"
+SETTING = "the setting cio_fdw.python chooses the interpreter; Multicorn is linked with its own"
+COMMANDS = "the command line, which deals with the native extension alone"
+
+NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
+    "hosting/test_observers.py": {
+        "test_set_up_leaves_no_key_in_the_statistics": "the package sets up the native wrapper alone",
+    },
+    "hosting/test_preload.py": {
+        "test_settings_are_known_at_once": "nothing defines the settings cio_fdw.*: a scan reads them",
+    },
+    "install/test_pip.py": {
+        "test_install_use_and_uninstall": "the native host is what is installed; test_install.py has this door's steps",
+    },
+    "install/test_upgrade.py": {
+        "test_an_update_with_data_in_place_equals_a_fresh_installation": UPDATED,
+        "test_a_library_older_than_the_database_is_told": UPDATED,
+    },
+    "native/test_python.py": {
+        "test_a_path_without_interpreter_is_told_and_can_be_corrected": SETTING,
+        "test_an_interpreter_without_the_package_is_told_and_can_be_corrected": SETTING,
+    },
+    "server/test_build.py": {
+        "test_builds_once_and_again_when_the_library_is_another": BUILT,
+        "test_a_directory_that_is_missing_is_made": BUILT,
+        "test_uninstall_removes_what_was_installed": BUILT,
+        "test_changed_source_is_built_and_its_errors_are_shown": BUILT,
+        "test_sources_are_not_built_in_place": BUILT,
+        "test_space_in_the_build_directory_is_refused": BUILT,
+        "test_missing_pg_config_is_named": BUILT,
+        "test_missing_headers_are_named": BUILT,
+    },
+    "server/test_cli.py": {
+        "test_version": COMMANDS,
+        "test_wrong_calls_exit_2": COMMANDS,
+        "test_simulate_without_its_extra_says_what_to_install": COMMANDS,
+        "test_steps_pair_titles_with_statements": COMMANDS,
+        "test_demo_runs_every_statement_and_shows_requests": "`make demo` shows the native wrapper",
+        "test_installed_package_carries_the_extension": BUILT,
+        "test_control_file_has_the_version_of_the_package": BUILT,
+        "test_help_lists_every_target": COMMANDS,
+        "test_unusable_python_is_named": COMMANDS,
+        "test_runtime_with_a_space_is_refused": COMMANDS,
+        "test_install_says_which_server_is_wanted": BUILT,
+    },
+    "server/test_doctor.py": {
+        "test_all_is_well": DOCTOR,
+        "test_a_refused_key_names_both_causes": DOCTOR,
+        "test_an_api_out_of_reach": DOCTOR,
+        "test_other_answers": DOCTOR,
+        "test_the_clock": DOCTOR,
+        "test_a_role_that_sees_little": DOCTOR,
+        "test_a_key_file": DOCTOR,
+        "test_a_state_directory_that_cannot_be_used": DOCTOR,
+        "test_what_is_missing": DOCTOR,
+        "test_no_database": DOCTOR,
+    },
+    "server/test_up.py": {
+        "test_up_serves_until_the_signal": UP,
+        "test_second_start_brings_server_and_key_up_to_date": UP,
+        "test_key_is_in_no_log_and_on_no_command_line": UP,
+        "test_refused_key_is_not_shown": UP,
+        "test_unset_key_is_explained": UP,
+        "test_server_that_ends_by_itself_is_reported": UP,
+    },
+}
+"""By file and test: why it is about the native door alone."""
+
+
+def why_native_only(node: str) -> Optional[str]:
+    """The reason for the test of this id, None when it runs on both doors."""
+    path, _, name = node.partition("[")[0].removeprefix("tests/").partition("::")
+    return NATIVE_ONLY.get(path, {}).get(name)
