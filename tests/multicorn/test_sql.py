@@ -344,6 +344,22 @@ def test_databases_that_are_not_in_utf8(cluster: Cluster, sim: Simulator, encodi
         )
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252"])
+def test_names_beyond_ascii_are_not_imported_into(cluster: Cluster, sim: Simulator, encoding: str) -> None:
+    """Multicorn decodes the statement as UTF-8, whatever the database has: an error, and the session goes on."""
+    name = f"named_in_{encoding.lower()}"
+    with psycopg.connect(cluster.socket_url(), autocommit=True) as admin:
+        admin.execute(f"create database {name} encoding {encoding} locale 'C' template template0")
+    address = cluster.socket_url(name)
+    door.set_up(address, {"base_url": sim.url}, Secret(sim.key))
+    with psycopg.connect(address, autocommit=True, client_encoding="utf8") as connection:
+        connection.execute('create schema "schéma"')
+        with refused("XX000") as caught:
+            connection.execute('import foreign schema customerio from server customerio into "schéma"')
+        assert "Unicode" in str(caught.value)
+        assert rows(connection, "select count(*) from customerio.campaigns") == [(len(sim.data("campaigns")),)]
+
+
 @pytest.mark.parametrize("fails", ["current_date", "current_timestamp", "localtimestamp"])
 def test_what_to_write_instead_of_current_date(db: Connection, sim: Simulator, fails: str) -> None:
     """docs/multicorn.md names both: what Multicorn fails on before the wrapper is asked, and what works."""
