@@ -8,6 +8,7 @@ import pytest
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.client import Simulator
+from tests.doors import is_multicorn
 from tests.sql.helpers import asked
 
 TABLE_COMMENT = ENDPOINTS["messages"].doc
@@ -32,8 +33,8 @@ COLUMN_COMMENT = next(column.doc for column in ENDPOINTS["messages"].columns if 
         (r"\dx", ["cio_fdw"]),
     ],
 )
-def test_describe(psql: str, database: str, sim: Simulator, command: str, shown: list[str], is_multicorn: bool) -> None:
-    if is_multicorn:
+def test_describe(psql: str, database: str, sim: Simulator, command: str, shown: list[str]) -> None:
+    if is_multicorn():
         shown = SECOND_DOOR.get(command, shown)
     done = subprocess.run(
         [psql, "-X", "-P", "pager=off", "-c", command, database], capture_output=True, text=True, check=True, timeout=60

@@ -28,10 +28,9 @@ PARAMETERS = (
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
-@pytest.mark.parametrize(("type_name", "condition", "argument"), PARAMETERS)
-def test_prepared_statements(
-    db: Connection, sim: Simulator, type_name: str, condition: str, argument: str, mode: str
-) -> None:
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: f"{parameter[0]} {parameter[2]}")
+def test_prepared_statements(db: Connection, sim: Simulator, parameter: tuple[str, str, str], mode: str) -> None:
+    type_name, condition, argument = parameter
     db.prepare_threshold = None
     # Of several equal keys, Python's reader would show one.
     db.adapters.register_loader("json", TextLoader)
