@@ -75,6 +75,17 @@ def test_asks_for_the_times_of_the_filter(
     assert sum(row[-1] for row in found) == counted(messages, bounds, {**sample.pushed, **sample.kept})
 
 
+def test_each_counts_what_is_there(db: Connection, sim: Simulator, now: datetime, messages: list[Row]) -> None:
+    """Whatever it asks for."""
+    samples = [sample for sample in SAMPLES if sample.bounds is not last_year]
+    found = {str(sample): sum(row[-1] for row in rows(db, fill(sample.query, now))) for sample in samples}
+    expected = {
+        str(sample): counted(messages, sample.bounds(now), {**sample.pushed, **sample.kept}) for sample in samples
+    }
+    assert found == expected
+    assert sum(expected.values()) > 0
+
+
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.bounds is last_year], ids=str)
 def test_a_year_asks_for_nothing_after_it(
     db: Connection, sim: Simulator, now: datetime, messages: list[Row], sample: Sample

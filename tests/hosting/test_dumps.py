@@ -34,7 +34,8 @@ MADE = """
 SHOWN = """
     select 'extension', extname::text, extversion from pg_extension
     union all select 'server', srvname::text,
-        concat_ws(' ', srvoptions, srvacl, obj_description(oid, 'pg_foreign_server')) from pg_foreign_server
+        concat_ws(' ', (select array_agg(o order by o) from unnest(srvoptions) o), srvacl,
+            obj_description(oid, 'pg_foreign_server')) from pg_foreign_server
     union all select 'mapping', usename::text, umoptions::text from pg_user_mappings
     union all select 'table', c.oid::regclass::text,
         concat_ws(' ', c.relkind, ftoptions, relacl, obj_description(c.oid, 'pg_class'))

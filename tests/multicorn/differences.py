@@ -45,6 +45,7 @@ NO_JSON = "EXPLAIN has every line under the one key Multicorn"
 NO_CODE = "what Multicorn itself reports is XX000"
 ALL_COLUMNS = "every column of the table is converted, so one that does not fit ends every query"
 NO_FUNCTION = "there is no function that clears the cache: remove its files"
+NO_FRACTION = "the fraction of a timestamp is not known, so the range is a second longer"
 NO_LIMIT = "LIMIT is not the page size"
 ASCII_NAMES = "IMPORT FOREIGN SCHEMA fails on names beyond ASCII where the database is not UTF-8"
 NO_NAME = "the wrapper does not know the names of its table and server"
@@ -65,11 +66,51 @@ DIFFERENCES = (
     Difference("sql/test_errors.py::test_a_wrong_table_is_refused_when_used", NO_CODE),
     Difference("sql/test_errors.py::test_writing_is_refused", NO_CODE),
     Difference("sql/test_errors.py::test_no_user_mapping", NO_NAME),
+    Difference(
+        "hosting/test_entrypoint.py::test_a_first_start_that_fails_leaves_nothing", NO_VALIDATOR, ends_here=True
+    ),
     Difference("secrets/test_roles.py::test_without_a_mapping", NO_NAME),
     Difference("secrets/test_roles.py::test_usage_reads_no_files_and_calls_no_other_hosts", NO_VALIDATOR),
     Difference("secrets/test_roles.py::test_a_role_lets_the_server_read_no_other_file", NO_VALIDATOR),
     Difference("secrets/test_roles.py::test_the_owner_of_a_server_is_no_superuser", NO_VALIDATOR),
     Difference("native/test_encodings.py::test_a_message_names_table_and_column", NO_NAME, ("UTF8",)),
+    Difference(
+        "native/test_explain_everywhere.py::test_prepared_statements",
+        "EXPLAIN with an array that is not known yet ends the server",
+        ("[bigint[] '{3,null}'-force_generic_plan]",),
+        ends_here=True,
+    ),
+    Difference(
+        "clients/test_samples.py::test_asks_for_the_times_of_the_filter",
+        NO_SHAPES,
+        (
+            "metabase: previous 30 days, dates",
+            "metabase: previous 30 days and today, on the date",
+            "metabase: today",
+            "metabase: field filter on the date",
+            "metabase: a bar of a month",
+            "metabase: a bar of a week from Sunday",
+            "metabase: converted time zone",
+            "[tableau: a month]",
+            "tableau: a date of a list",
+            "power bi: a query that was given",
+        ),
+    ),
+    Difference(
+        "clients/test_samples.py::test_asks_for_the_times_of_the_filter",
+        NO_FRACTION,
+        (
+            "tableau: relative dates",
+            "tableau: a text dimension",
+            "tableau: members of a number dimension",
+            "tableau: members of a text dimension",
+            "power bi: years and months as a text",
+        ),
+    ),
+    Difference(
+        "clients/test_samples.py::test_a_year_asks_for_nothing_after_it", NO_SHAPES, ("year of era", "tableau: a year")
+    ),
+    Difference("clients/test_samples.py::test_tableau_asks_twice_for_a_top_ten", NO_FRACTION),
     Difference(
         "native/test_encodings.py::test_a_message_names_table_and_column",
         ASCII_NAMES,
@@ -138,7 +179,7 @@ DIFFERENCES = (
     ),
     Difference(
         "sql/test_pushdown.py::test_bounds_are_pushed",
-        "the fraction of a timestamp is not known, so the range is a second longer",
+        NO_FRACTION,
         ("created >= timestamp",),
     ),
     Difference("cache/test_reuse.py::test_a_table_of_its_own_mind", "the server beats a table's option of that name"),
