@@ -173,12 +173,12 @@ DIFFERENCES = (
         ("(select null::bigint)",),
     ),
     Difference(
-        "sql/test_pushdown.py::test_parameters_of_prepared_statements",
+        "sql/test_pushdown_times.py::test_parameters_of_prepared_statements",
         "a parameter that is null looks like IS NULL",
         ("force_generic_plan",),
     ),
     Difference(
-        "sql/test_pushdown.py::test_bounds_are_pushed",
+        "sql/test_pushdown_times.py::test_bounds_are_pushed",
         NO_FRACTION,
         ("created >= timestamp",),
     ),
@@ -190,7 +190,7 @@ DIFFERENCES = (
     Difference("throttle/test_redis.py::test_the_password_is_in_no_public_catalog", NO_VALIDATOR),
     Difference("throttle/test_seeing.py::test_who_sees_what", NO_VALIDATOR),
     Difference("throttle/test_server_wide.py::test_a_state_directory_of_ones_own", NO_VALIDATOR),
-    Difference("sql/test_pushdown.py::test_current_date", "CURRENT_DATE fails inside Multicorn"),
+    Difference("sql/test_pushdown_times.py::test_current_date", "CURRENT_DATE fails inside Multicorn"),
     Difference("sql/test_pushdown.py::test_a_trusted_metric_is_pushed", NO_SHAPES, (" or ",)),
     Difference(
         "sql/test_shapes.py::test_a_day",

@@ -106,7 +106,8 @@ def test_terminate_storm(database: str, sim: Simulator, witness: Connection, _: 
 
 
 def test_statement_timeout_in_a_fetch_leaves_the_session_usable(database: str, sim: Simulator) -> None:
-    db: Any = suspended(database, sim, "statement_timeout = '300ms'")
+    db: Any = suspended(database, sim)
+    db.execute("set statement_timeout = '300ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         db.execute("fetch all from c")
     db.rollback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from cio_fdw.simulator.client import Simulator
 from tests.multicorn.differences import OWN_ERRORS as UNABLE
 from tests.multicorn.differences import UNABLE_CONDITIONS
 from tests.native.backend import Connection, scalar
+from tests.native.recognition_days import dated, dates
 
 CONDITIONS = (
     "campaign_id = 3.0",
@@ -49,58 +51,59 @@ CONDITIONS = (
     "created::date = (select max(created)::date from native.copy)",
     "created > (select (max(created) - interval '10 days')::date from native.copy)",
     "created <= (select (max(created) - interval '10 days')::timestamp from native.copy)",
-    "created::date = '2026-10-25'",
-    "created::date between '2026-10-24' and '2026-11-01'",
-    "created::date <> '2026-10-25'",
-    "created::date in ('2026-10-25', '2026-08-01', null)",
+    "created::date = '{berlin}'",
+    "created::date between '{berlin}'::date - 1 and '{berlin}'::date + 7",
+    "created::date <> '{berlin}'",
+    "created::date in ('{berlin}', '{early}', null)",
     "created::date >= (select max(created)::date - 3 from native.copy)",
-    "created::timestamp >= '2026-10-25 02:30'",
-    "date_trunc('week', created) = '2026-10-19'",
-    "date_trunc('month', created) >= '2026-11-01'",
-    "date_trunc('day', created, 'Europe/Berlin') = '2026-10-25 00:00+02'",
-    "date_trunc('day', created at time zone 'Europe/Berlin') = '2026-10-25'",
+    "created::timestamp >= '{berlin} 02:30'",
+    "date_trunc('week', created) = '{week}'",
+    "date_trunc('month', created) >= '{next_month}'",
+    "date_trunc('day', created, 'Europe/Berlin') = '{berlin} 00:00 Europe/Berlin'",
+    "date_trunc('day', created at time zone 'Europe/Berlin') = '{berlin}'",
     "date_trunc('year', created) = date_trunc('year', now())",
-    "(created at time zone 'Europe/Berlin')::date = '2026-10-25'",
-    "(created at time zone 'EST')::date = '2026-11-01'",
-    "(created at time zone interval '-3 hours')::date = '2026-10-25'",
-    "((created at time zone 'Asia/Tokyo') at time zone 'America/New_York')::date = '2026-11-01'",
-    "extract(epoch from created) between 1791158400 and 1791244800",
-    "extract(year from created) = 2026",
-    "extract(month from created) = 10",
-    "date_part('epoch', created) > 1791158400.5",
+    "(created at time zone 'Europe/Berlin')::date = '{berlin}'",
+    "(created at time zone 'EST')::date = '{new_york}'",
+    "(created at time zone interval '-3 hours')::date = '{berlin}'",
+    "((created at time zone 'Asia/Tokyo') at time zone 'America/New_York')::date = '{new_york}'",
+    "extract(epoch from created) between {day_s} and {next_s}",
+    "extract(year from created) = {year}",
+    "extract(month from created) = {month_number}",
+    "date_part('epoch', created) > {day_s}.5",
     "extract(epoch from created)::bigint % 2 = 0",
-    "extract(epoch from created)::int >= 1791158400",
-    "1791158400 > extract(epoch from created)::int",
-    "date_part('epoch', created)::int between 1791158400 and 1791244800",
+    "extract(epoch from created)::int >= {day_s}",
+    "{day_s} > extract(epoch from created)::int",
+    "date_part('epoch', created)::int between {day_s} and {next_s}",
     "extract(epoch from created at time zone 'Pacific/Kiritimati')::int > 2147483000",
     "extract(epoch from created)::int < -5",
-    "extract(year from created)::int = 2026",
-    "extract(epoch from created + interval '10 years')::int > 1900000000",
-    "created + interval '290000 years' > '2026-01-01'",
+    "extract(year from created)::int = {year}",
+    "extract(epoch from created - interval '10 years')::int > {day_s} - 315576000",
+    "created + interval '290000 years' > '{day}'",
     "created - interval '6000 years' < '4000-01-01 BC'",
-    "created::date + 5800000 > '17906-01-01'",
-    "created::date - 2400000 > '4546-01-01 BC'",
-    "created + interval '292249 years' < '294276-12-31'",
-    "(created + interval '290000 years') at time zone 'Europe/Berlin' > '292026-10-05'",
-    "date_trunc('month', created at time zone 'Europe/Berlin') = '2026-10-01'",
-    "cast(date_trunc('month', created at time zone 'Europe/Berlin') as date) >= '2026-10-01'",
-    "date_trunc('day', created at time zone 'Europe/Berlin') at time zone 'Europe/Berlin' >= '2026-10-25 00:00+02'",
-    "date_trunc('month', created, 'America/New_York')::timestamp = '2026-11-01'",
-    "date_trunc('week', created + interval '1 day') + interval '-1 day' = '2026-10-25'",
-    "date_trunc('month', date_trunc('day', created)) = '2026-10-01'",
+    "created::date + 5800000 > '{day}'::date + 5800000",
+    "created::date - 2400000 > '{day}'::date - 2400000",
+    "created + interval '{last_years} years' < '294276-12-31'",
+    "(created + interval '290000 years') at time zone 'Europe/Berlin' > timestamp '{day}' + interval '290000 years'",
+    "date_trunc('month', created at time zone 'Europe/Berlin') = '{month}'",
+    "cast(date_trunc('month', created at time zone 'Europe/Berlin') as date) >= '{month}'",
+    "date_trunc('day', created at time zone 'Europe/Berlin') at time zone 'Europe/Berlin'"
+    " >= '{berlin} 00:00 Europe/Berlin'",
+    "date_trunc('month', created, 'America/New_York')::timestamp = '{next_month}'",
+    "date_trunc('week', created + interval '1 day') + interval '-1 day' = '{berlin}'",
+    "date_trunc('month', date_trunc('day', created)) = '{month}'",
     "created between date_trunc('month', now() - interval '1 month') and date_trunc('month', now())",
-    "created::date = case when current_user is null then null else '2026-10-05'::date end",
-    "created + interval '1 month' > '2026-11-24'",
-    "created - interval '1 day' < '2026-10-05'",
-    "'2026-11-01' - created < interval '10 days'",
+    "created::date = case when current_user is null then null else '{day}'::date end",
+    "created + interval '1 month' > '{recent}'",
+    "created - interval '1 day' < '{day}'",
+    "'{late}' - created < interval '10 days'",
     "age(created) < interval '10 days'",
-    "created::date - '2026-10-05'::date in (0, 1, 2)",
-    "not (created::date > '2026-10-05')",
-    "created::date is not distinct from '2026-10-05'",
-    "(created::date = '2026-10-05' or created::date = '2026-08-01')",
-    "(created > '2026-11-01' or created < '2026-08-01')",
-    "(created > '2026-11-01' or created < '2026-08-01' or created is null)",
-    "(created > '2026-11-01' and campaign_id = 3 or created < '2026-08-01' and campaign_id = 4)",
+    "created::date - '{day}'::date in (0, 1, 2)",
+    "not (created::date > '{day}')",
+    "created::date is not distinct from '{day}'",
+    "(created::date = '{day}' or created::date = '{early}')",
+    "(created > '{late}' or created < '{early}')",
+    "(created > '{late}' or created < '{early}' or created is null)",
+    "(created > '{late}' and campaign_id = 3 or created < '{early}' and campaign_id = 4)",
     "(campaign_id = 3 or campaign_id = 4 or campaign_id is null)",
     "(campaign_id = 3 or type = 'email')",
     "(campaign_id = 3 or null::bool)",
@@ -160,11 +163,22 @@ def answer(db: Connection, table: str, condition: str) -> object:
         return str(error)
 
 
+@pytest.mark.parametrize("year", [2026, 2027, 2028])
+@pytest.mark.parametrize("month", [1, 4, 7, 12])
+def test_the_days_are_where_the_clocks_change(year: int, month: int) -> None:
+    found = dates(datetime(year, month, 29, tzinfo=timezone.utc))
+    assert (found["berlin"], found["new_york"]) < (f"{year}-{month:02}-29",) * 2
+    assert datetime.fromisoformat(found["berlin"]).weekday() == 6
+    assert found["week"] < found["berlin"] < found["next_month"]
+    assert found["month_number"] in ("3", "10")
+
+
 @pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Europe/Berlin", "America/Havana"])
 def test_same_rows_as_a_local_copy(db: Connection, sim: Simulator, copy: str, zone: str, is_multicorn: bool) -> None:
     db.execute("select set_config('timezone', %s, false)", [zone])
+    now = datetime.now(timezone.utc)
     different, unable = [], []
-    for condition in CONDITIONS:
+    for condition in (dated(condition, now) for condition in CONDITIONS):
         expected, found = (answer(db, table, condition) for table in ("native.copy", "customerio.messages"))
         if isinstance(found, str) and found.startswith(UNABLE):
             unable.append(condition)
