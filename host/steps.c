@@ -310,9 +310,9 @@ host_step_argument(const HostStep *step, bool *falls)
 	return step->moving;
 }
 
-/* host_pass_step carries `order` through a step with these arguments; false: it keeps no order. */
-bool
-host_pass_step(HostOrder *order, const HostStep *step, List *args)
+/* pass_step carries `order` through a step with these arguments; false: it keeps no order. */
+static bool
+pass_step(HostOrder *order, const HostStep *step, List *args)
 {
 	Node	   *other = step->other >= 0 ? list_nth(args, step->other) : NULL;
 	Interval   *offset;
@@ -364,4 +364,14 @@ host_pass_step(HostOrder *order, const HostStep *step, List *args)
 			return add(order, other, true);
 	}
 	return false;
+}
+
+/*
+ * host_pass_step carries `order` through a step with these arguments; false: it
+ * keeps no order, or none that is worth knowing. So the hours never overflow.
+ */
+bool
+host_pass_step(HostOrder *order, const HostStep *step, List *args)
+{
+	return pass_step(order, step, args) && order->change_loose_h <= FAR_H && order->loose_h <= FAR_H;
 }

@@ -205,3 +205,14 @@ def test_a_search_path_that_hides_the_operators(db: Connection, sim: Simulator, 
     expected = scalar(db, count.format("native.copy", condition))
     assert expected != scalar(db, count.format("native.copy", "campaign_id operator(pg_catalog.=) 3"))
     assert scalar(db, count.format("customerio.messages", condition)) == expected
+
+
+@pytest.mark.parametrize("depth", [1, 245, 246, 247])
+def test_as_many_functions_as_one_likes(db: Connection, sim: Simulator, copy: str, depth: int) -> None:
+    """What each may do to the order of times adds up to more hours than an integer holds."""
+    hours = [*(140 * 2**n for n in range(16)), *[8_700_000] * depth]
+    text = "created"
+    for stride in reversed(hours):
+        text = f"date_bin('{stride} hours', {text}, '2001-01-01')"
+    count = f"select count(*) from {{}} where {text} + interval '1 month' >= '2001-01-15'"
+    assert scalar(db, count.format("customerio.messages")) == scalar(db, count.format("native.copy")) > 1000
