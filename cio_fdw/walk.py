@@ -10,10 +10,11 @@ the end (OBSERVED.md, messages), which would never stop. Nor would empty pages t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
+from cio_fdw.came import Came
 from cio_fdw.endpoint import NEXT_PAGE, PAGE, Endpoint, Window
 from cio_fdw.errors import PagingError, RecordError
 from cio_fdw.pages import Page
@@ -39,15 +40,15 @@ class Walk:
         endpoint: Endpoint,
         *,
         pages: Optional[float] = None,
-        already: Optional[Mapping[tuple[Any, ...], int]] = None,
+        already: Optional[Came] = None,
     ) -> None:
-        """`pages`: how many are expected. `already`: keys of rows that came in another walk, with their seconds.
+        """`pages`: how many are expected. `already`: rows of the range that came in another walk.
 
         `came` has these and, as long as it may be cut, those of its own pages.
         """
         self.chain = chain
         self.seen = Seen(*chain.range_s, pages) if chain.range_s and endpoint.window else None
-        self.came = dict(already or {})
+        self.came = already or Came()
         self.endpoint = endpoint
         self.request = chain.first
         self.not_before_s = 0.0
@@ -58,8 +59,10 @@ class Walk:
         self._empty_pages = 0
         self._cursors: set[str] = set()
         self._repeats = chain.tail or endpoint.may_shift
-        self._known: set[Any] = set(self.came)
-        self._awaited: set[Any] = set(self.came)
+        self._known: set[Any] = set()
+        """Keys of the rows that came in this walk, where one may come twice in it."""
+        self._awaited: set[Any] = set(self.came.keys())
+        """Keys of the rows that came in another one, and will come in this one too."""
 
     @property
     def left_pages(self) -> Optional[float]:
@@ -131,11 +134,14 @@ class Walk:
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
         """For each record's key whether it has not come in this walk before. One with a null tells nothing apart."""
-        self._awaited.difference_update(keys)
         fresh = []
         for key in keys:
-            fresh.append(None in key or key not in self._known)
-            self._known.add(key)
+            fresh.append(None in key or not (key in self._known or key in self._awaited))
+            if self._repeats:
+                self._known.add(key)
+        # Of what does not shift, each row comes once.
+        self._known.update(self._awaited.intersection(keys))
+        self._awaited.difference_update(keys)
         return fresh
 
 
@@ -153,7 +159,7 @@ def note(walk: Walk, page: Page, traffic: Traffic) -> None:
     rows = _all_there(walk, page.records, (*walk.endpoint.key, window.column))
     if len(rows) < len(page.records):
         walk.seen = None  # rows that cannot be told apart, or are at no time
-    walk.came.update((row[:-1], row[-1] // US) for row in rows)
+    walk.came.add([row[:-1] for row in rows], [row[-1] // US for row in rows])
 
 
 def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffic: Traffic) -> list[Walk]:
@@ -180,7 +186,6 @@ def _all_there(walk: Walk, records: Sequence[Any], columns: Sequence[str]) -> li
 def _part_of(walk: Walk, window: Window, part: Part) -> Walk:
     first = walk.chain.first.with_param(window.start_param, str(part.low_s))
     first = first.with_param(window.end_param, str(part.high_s))
-    already = {key: second for key, second in walk.came.items() if part.low_s <= second <= part.high_s}
     # The API took the filter for the whole range, so a part without it would be asked for in vain.
     chain = replace(walk.chain, first=first, fallback=None, range_s=(part.low_s, part.high_s))
-    return Walk(chain, walk.endpoint, pages=part.pages, already=already)
+    return Walk(chain, walk.endpoint, pages=part.pages, already=walk.came.within(part.low_s, part.high_s))

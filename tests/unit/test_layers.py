@@ -13,7 +13,7 @@ LAYERS = (
     ("secret", "quals", "endpoint", "state"),
     ("options", "ranges", "request", "statefile", "lanes"),
     ("catalog", "own_tables"),
-    ("windows", "splitting", "ddl", "convert", "stats", "journal", "sizes", "resolving"),
+    ("windows", "splitting", "came", "ddl", "convert", "stats", "journal", "sizes", "resolving"),
     ("plan", "throttle", "decoder", "exchange"),
     ("transport", "explain", "pages", "rows"),
     ("cache", "connections"),
