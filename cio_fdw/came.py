@@ -1,4 +1,4 @@
-"""Keys of rows that came and may come again, packed: some 30 bytes a row, where a set of them takes 200.
+"""Keys of rows that came and may come again, packed: some 35 bytes a row, where a set of them takes 200.
 
 came = Came()
 came.add([("m1",), ("m2",)], [1767312000, 1767311999])
