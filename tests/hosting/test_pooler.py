@@ -111,13 +111,17 @@ def test_twenty_clients_share_two_sessions(pooler: str, world: Simulator) -> Non
     assert len(world.log()) == CLIENTS * 3
 
 
-def test_settings_of_a_transaction_end_with_it(pooler: str) -> None:
+def test_settings_of_a_transaction_end_with_it(pooler: str, is_multicorn: bool) -> None:
+    # Multicorn's server does not know the setting: what nobody has set, or what is empty, is the default.
+    default = (None, "") if is_multicorn else ("on",)
     with client(pooler) as db:
         with db.transaction():
             db.execute("set local cio_fdw.cache = off")
             assert db.execute("show cio_fdw.cache").fetchone() == ("off",)
         for _ in range(2 * POOL):
-            assert db.execute("show cio_fdw.cache").fetchone() == ("on",)
+            row = db.execute("select current_setting('cio_fdw.cache', true)").fetchone()
+            assert row is not None
+            assert row[0] in default
 
 
 def test_a_cursor_lives_in_its_transaction(pooler: str) -> None:

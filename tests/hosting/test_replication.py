@@ -119,6 +119,9 @@ def test_a_standby_asks_the_api(reader: psycopg.Connection[Any], world: Simulato
     assert rows(reader, "select count(*) from customerio.campaigns") == [(CAMPAIGNS,)]
     assert [entry["path"] for entry in world.log()] == ["/v1/campaigns"]
     assert rows(reader, "select count(*) > 0 from customerio._requests") == [(True,)]
+
+
+def test_a_standby_clears_its_cache(reader: psycopg.Connection[Any]) -> None:
     assert rows(reader, "select cio_fdw_cache_clear()") == [(0,)]
 
 

@@ -19,6 +19,9 @@ NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
     "hosting/test_preload.py": {
         "test_settings_are_known_at_once": "nothing defines the settings cio_fdw.*: a scan reads them",
     },
+    "hosting/test_replication.py": {
+        "test_a_standby_clears_its_cache": "there is no function that clears the cache: remove its files",
+    },
     "install/test_pip.py": {
         "test_install_use_and_uninstall": "the native host is what is installed; test_install.py has this door's steps",
     },

@@ -30,8 +30,8 @@ SAME = (
     "select * from customerio.campaigns order by id",
     "select c from customerio.campaigns c where id = 1",
     "select tableoid::regclass, id from customerio.campaigns where id < 3",
-    "create materialized view sends as select created::date day, type, count(*) from customerio.messages group by 1, 2",
-    "create unique index on sends (day, type)",
+    "create materialized view sends as select created::date d, type, count(*) from customerio.messages group by 1, 2",
+    "create unique index on sends (d, type)",
     "refresh materialized view concurrently sends",
     "select * from sends order by 1, 2",
     "select cio.mirror('customerio.campaigns', 'analytics.campaigns')",
@@ -79,6 +79,17 @@ SAME = (
     "select requests_per_second, max_concurrency, kept_in from customerio._limits",
     "begin isolation level serializable read only; select count(*) from customerio.campaigns; commit",
 )
+REFUSED = {
+    "select * from customerio.nosuch": "42P01",
+    "select nosuch from customerio.campaigns": "42703",
+    "select 1 / (id - id) from customerio.campaigns": "22012",
+    "truncate customerio.campaigns": "0A000",
+    "create index on customerio.campaigns (id)": "42809",
+    "select * from customerio.campaigns tablesample system (10)": "0A000",
+    "import foreign schema customerio limit to (campaigns) from server customerio into again": "42P07",
+    "select * from odd": "HV00R",
+}
+"""Of SAME: with which SQLSTATE."""
 DIFFERENT = {
     "select count(*) from customerio.messages where created > current_date": "Multicorn fails on it",
     "insert into customerio.campaigns (id) values (1)": "its own text and XX000",
@@ -149,6 +160,8 @@ def test_the_same_session(sessions: tuple[Session, Session]) -> None:
     native, second = sessions
     seen = {statement: (native.see(statement), second.see(statement)) for statement in SAME}
     assert {statement: pair for statement, pair in seen.items() if pair[0] != pair[1]} == {}
+    failed = {statement: pair[0].error[0] for statement, pair in seen.items() if pair[0].error}
+    assert failed == REFUSED
     shown = [pair[0].result for pair in seen.values() if isinstance(pair[0].result, list)]
     assert sum(len(rows) for rows in shown) > 100
 
