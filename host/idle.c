@@ -38,12 +38,17 @@ end_idle(void)
 	errno = saved;
 }
 
-/* go_on starts the timer again after an error, of which PostgreSQL stops every timer. */
+/*
+ * go_on starts the timer again after an error, of which PostgreSQL stops every
+ * timer. An error within a transaction that failed already is the end of
+ * nothing, so that the next end of a transaction has to do.
+ */
 static void
 go_on(XactEvent event, void *arg)
 {
 	(void) arg;
-	if (event == XACT_EVENT_ABORT && idle_count > 0 && !get_timeout_active(timer))
+	if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT) &&
+		idle_count > 0 && !get_timeout_active(timer))
 		enable_timeout_at(timer, due);
 }
 

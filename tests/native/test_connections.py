@@ -126,9 +126,12 @@ def test_idle_ones_are_ended_while_the_client_is_silent(database: str, sim: Simu
         failed.execute("begin")
         with pytest.raises(psycopg.errors.DivisionByZero):
             failed.execute("select 1/0")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            failed.execute("select 1")
         time.sleep(MAX_IDLE_S / 2)
         assert [sockets(backend, port) for backend in (quiet, failed)] == [1, 1]
         failed.execute("rollback")
+        failed.execute("select 1")
         time.sleep(MAX_IDLE_S / 2 + 0.5)
         assert [sockets(backend, port) for backend in (quiet, failed)] == [0, 0]
         assert answers.result() == expected
