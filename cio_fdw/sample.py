@@ -166,5 +166,7 @@ class Sample:
             yield self._random.sample(rows, min(len(rows), max(int(expected * share), 1)))
 
     def _plan(self, quals: Sequence[Qual]) -> Plan:
+        """Without notices: the user has not asked for the time of a probe."""
         ask = self._ask
-        return plan(ask.endpoint, quals, ask.settings, now_s=ask.now_s, endpoints=ask.endpoints)
+        planned = plan(ask.endpoint, quals, ask.settings, now_s=ask.now_s, endpoints=ask.endpoints)
+        return replace(planned, notices=())

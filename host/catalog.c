@@ -16,6 +16,19 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+/*
+ * type_name returns the name of a type, without a schema for those of PostgreSQL
+ * itself alone: other types may have the same names, and come first in search_path.
+ */
+static char *
+type_name(Oid type)
+{
+	static const char system[] = "pg_catalog.";
+	char	   *name = format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY);
+
+	return strncmp(name, system, sizeof(system) - 1) == 0 ? name + sizeof(system) - 1 : name;
+}
+
 /* host_table describes a foreign table: options, and names and types of its columns. */
 HostTable *
 host_table(Oid table_id)
@@ -43,7 +56,7 @@ host_table(Oid table_id)
 		if (attribute->attisdropped)
 			continue;
 		table->names[i] = host_to_utf8(pstrdup(NameStr(attribute->attname)));
-		table->types[i] = host_to_utf8(format_type_be(attribute->atttypid));
+		table->types[i] = host_to_utf8(type_name(attribute->atttypid));
 	}
 	table_close(relation, NoLock);
 	return table;

@@ -66,6 +66,19 @@ cio_fdw_handler(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(routine);
 }
 
+/* is_ours returns whether a server's wrapper has our handler, whatever its name. */
+static bool
+is_ours(const ForeignServer *server)
+{
+	Oid			handler = GetForeignDataWrapper(server->fdwid)->fdwhandler;
+	FmgrInfo	function;
+
+	if (!OidIsValid(handler))
+		return false;
+	fmgr_info(handler, &function);
+	return function.fn_addr == cio_fdw_handler;
+}
+
 /* cio_fdw_cache_clear removes the kept answers of the server that is named; returns how many. */
 Datum
 cio_fdw_cache_clear(PG_FUNCTION_ARGS)
@@ -74,6 +87,10 @@ cio_fdw_cache_clear(PG_FUNCTION_ARGS)
 	PyObject   *count;
 	int64		removed;
 
+	if (!is_ours(server))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a server of cio_fdw", server->servername)));
 	host_start_python();
 	count = host_call("cache_clear", Py_BuildValue("(N)", host_python_options(host_utf8_options(server->options))));
 	removed = PyLong_AsLongLong(host_keep(count));

@@ -47,6 +47,14 @@ def test_every_table_can_be_analyzed(fresh: Connection, sim: Simulator, table: s
     assert value(fresh, f"select count(*) from pg_stats where schemaname = 'fresh' and tablename = '{table}'") > 0
 
 
+def test_analyze_says_nothing(fresh: Connection, sim: Simulator) -> None:
+    """Nobody has asked for the rows that the API does not keep."""
+    notices: list[object] = []
+    fresh.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary))
+    fresh.execute("analyze fresh.messages")
+    assert notices == []
+
+
 def test_estimates_after_analyze_are_close(fresh: Connection, sim: Simulator) -> None:
     fresh.execute("analyze fresh.messages")
     for where in (
