@@ -125,13 +125,13 @@ timeout_ends_session(void)
 
 /*
  * conflict_ends_session returns whether recovery ends the session, or else the
- * statement. Before version 17 it asks for that as others do; from then on the
- * reasons are known to postgres.c alone.
+ * statement. Before version 16 it asks for that as others do; from then on the
+ * reasons may be known to postgres.c alone.
  */
 static bool
 conflict_ends_session(void)
 {
-#if PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 160000
 	return MyProc->recoveryConflictPending;
 #else
 	return false;
