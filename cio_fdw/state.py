@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -66,6 +67,15 @@ class StateDirectory:
             return sorted(os.listdir(fd))  # noqa: PTH208 - of the directory that was checked
         finally:
             os.close(fd)
+
+    def was_written(self, name: str, within_s: float) -> bool:
+        """Whether that file was written in the last `within_s` seconds; False when there is none."""
+        try:
+            written_s = (self.path / name).lstat().st_mtime
+        except OSError:
+            return False
+        # A file of the future is one of before the clock was set back.
+        return time.time() - written_s < within_s
 
     def open_file(self, name: str, size_bytes: int) -> int:
         """A descriptor of the file, which is made when it is missing, with `size_bytes` reserved on the disk."""

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Callable, NamedTuple, Optional
 
 from cio_fdw.errors import StateError
+from cio_fdw.journal import FILE_NAME as JOURNAL
 from cio_fdw.state import Sleep, StateDirectory
 from cio_fdw.statefile import state_file
 from cio_fdw.throttle.boot import boot_id
@@ -28,6 +29,8 @@ from cio_fdw.throttle.turns import FRESH_S, LATE_S, Limits, Place, Turns
 MAX_SLOTS = 32
 """The most that max_concurrency allows."""
 FILE_PREFIX = "turns-"
+RECENT_S = 60.0
+"""A request may be under way for this long before the journal tells of it."""
 _USUAL_BYTES = 16384
 """Reading all that two thousand waiting requests would fill costs more than the rest of a turn."""
 _NO_ROOM_S = 0.25
@@ -41,6 +44,7 @@ class SharedThrottle:
     def __init__(
         self, directory: StateDirectory, key: str, limits: Limits, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._directory = directory
         self._file = state_file(directory, FILE_PREFIX + key, SIZE_BYTES)
         self._limits = limits
         self._clock = clock
@@ -64,7 +68,7 @@ class SharedThrottle:
         """What is in use now, by every backend of the server."""
         with self._file.locked(sleep):
             now_s = self._clock()
-            turns = self._read()
+            turns = self._known() or Turns()
             in_flight = self._file.slots_taken(MAX_SLOTS)
         used = sum(1 for sent_s in turns.sent_s if sent_s > now_s - 1.0)
         waiting = sum(1 for place in turns.places if not place.is_late(now_s))
@@ -136,19 +140,22 @@ class SharedThrottle:
     def _turns(self, sleep: Sleep) -> Iterator[Turns]:
         """The state of the key, written back at the end. Other processes wait meanwhile: no wait in here."""
         with self._file.locked(sleep):
-            turns = self._read()
+            turns = self._known() or self._new_turns()
             yield turns
             self._file.write(pack(turns, boot_id()))
 
-    def _read(self) -> Turns:
-        data = self._file.read(_USUAL_BYTES)
-        known = unpack(data, boot_id(), self._clock()) or unpack(self._file.read(SIZE_BYTES), boot_id(), self._clock())
-        return known or self._new_turns(data)
+    def _known(self) -> Optional[Turns]:
+        now_s = self._clock()
+        return unpack(self._file.read(_USUAL_BYTES), boot_id(), now_s) or unpack(
+            self._file.read(SIZE_BYTES), boot_id(), now_s
+        )
 
-    def _new_turns(self, data: bytes) -> Turns:
-        """A state in place of `data`, which is that of a new file, of a removed one, of another boot, or garbled."""
+    def _new_turns(self) -> Turns:
+        """A state in place of one that is not there, or is no state: of a new file, of another boot, or garbled."""
         turns = Turns(next_ticket=time.time_ns())
-        if any(data[:64]) or self._file.is_successor:
+        is_new = not any(self._file.read(64)) and not self._file.is_successor
+        # A file that is new may be in place of one that was removed, which only others had open.
+        if not is_new or self._directory.was_written(JOURNAL, RECENT_S):
             # What left in the last second is not known: suppose that all turns were taken just now.
             turns.sent_s = [self._clock()] * self._limits.requests_per_second
         return turns

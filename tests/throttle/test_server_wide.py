@@ -128,6 +128,18 @@ def test_a_request_that_is_sent_again_takes_a_turn_of_its_own(crashing: str, str
     assert strict.stats()["rate_limited"] == 0
 
 
+def test_a_new_backend_after_the_state_file_was_removed(crashing_cluster: Cluster, crashing: str) -> None:
+    """It had no other file open, and cannot know how many turns were taken a moment ago: it waits for a second."""
+    with psycopg.connect(crashing, autocommit=True) as first, psycopg.connect(crashing, autocommit=True) as second:
+        first.execute(SHORT)
+        for file in (crashing_cluster.data_dir / "cio_fdw").glob("turns-*"):
+            file.unlink()
+        second.execute(SHORT)
+        waited_ms = [row[0] for row in second.execute("select throttled_ms from customerio._requests order by at")]
+    assert waited_ms[0] < 500
+    assert waited_ms[1] > 900
+
+
 def test_state_lies_in_the_data_directory(crashing_cluster: Cluster, crashing: str, strict: Simulator) -> None:
     with psycopg.connect(crashing, autocommit=True) as connection:
         connection.execute(SHORT)

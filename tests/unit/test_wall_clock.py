@@ -16,6 +16,7 @@ WALL_CLOCKS = frozenset(
 ENDS = tuple(f".{name}" for name in WALL_CLOCKS)
 ALLOWED = {
     "native.py": "now() of a plan, from which the range of a window follows; when the cache was cleared",
+    "state.py": "whether a file was written lately",
     "scan.py": "which messages may still come",
     "sizes.py": "how old a known size of a table is",
     "journal.py": "the column `at`",
