@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Optional
 
 INCREMENTAL = ("window", "cursor", "snapshot")
@@ -156,13 +157,18 @@ class Endpoint:
     def __post_init__(self) -> None:
         _check(self)
 
-    @property
+    @cached_property
     def all_columns(self) -> tuple[Column, ...]:
         """The declared columns, then `raw`."""
         return (*self.columns, Column(RAW, "jsonb", "The whole record as the API sent it."))
 
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.all_columns}
+
     def column(self, name: str) -> Optional[Column]:
-        return next((column for column in self.all_columns if column.name == name), None)
+        # Each statement asks for every column of its tables, several times.
+        return self._by_name.get(name)
 
     @property
     def time_column(self) -> str:

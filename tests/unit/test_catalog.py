@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
@@ -48,7 +49,7 @@ def test_two_entries_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("parent", [Parent("nobody", "id", "up_id"), Parent("ups", "no", "up_id")])
 def test_a_missing_parent_is_refused(monkeypatch: pytest.MonkeyPatch, parent: Parent) -> None:
-    child = Endpoint(**{**vars(entry("things")), "path": "/v1/ups/{up_id}/things", "parent": parent})
+    child = replace(entry("things"), path="/v1/ups/{up_id}/things", parent=parent)
     with pytest.raises(CatalogError, match=rf"^catalog entry things: no parent {parent.endpoint}\.{parent.key}$"):
         collected(monkeypatch, entry("ups"), child)
 
