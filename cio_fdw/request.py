@@ -64,7 +64,7 @@ class Chain:
     row_key: str = ""
     """Where the body holds one row instead of a list (`OneRow`)."""
     one_page: bool = False
-    """Ends after its first page: the statement named the page."""
+    """Ends after its first page that has rows: the statement named the page, and rows must tell the next one."""
     tail: bool = False
     """An open range; see windows. Its second page must not be asked for as it is."""
     range_s: Optional[tuple[int, int]] = None

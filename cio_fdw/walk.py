@@ -80,13 +80,16 @@ class Walk:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
         known = dict(self.chain.constants)
         if self.endpoint.by_page and self.endpoint.paging:
-            known[PAGE] = dict(self.request.params).get(self.endpoint.paging.param, "")
+            asked = self.chain.first if self.chain.one_page else self.request
+            known[PAGE] = dict(asked.params).get(self.endpoint.paging.param, "")
             known[NEXT_PAGE] = page.next
         return known
 
     def advance(self, page: Page, now_s: int) -> bool:
         """Whether there is a next request after `page`, which was the answer to the present one."""
-        if page.next is None or self.endpoint.paging is None or self.chain.one_page:
+        if page.next is None or self.endpoint.paging is None:
+            return False
+        if self.chain.one_page and page.records:
             return False
         if self._open:
             self._freeze(int(page.came_s) or now_s)

@@ -33,15 +33,15 @@ FACTS_FORM = """\
 -- Generated from the catalog by tools/docs.py: make docs
 
 create function cio._endpoints() returns table (
-    endpoint text, mode text, key_columns name[], time_column name, retention interval, page_rows int
+    endpoint text, mode text, key_columns name[], time_column name, retention interval, page_rows int, parent text
 )
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select e.endpoint, e.mode, e.key_columns::name[], e.time_column::name, e.retention::interval, e.page_rows
+    select e.endpoint, e.mode, e.key_columns::name[], e.time_column::name, e.retention::interval, e.page_rows, e.parent
     from (values
         ROWS
-    ) e(endpoint, mode, key_columns, time_column, retention, page_rows)
+    ) e(endpoint, mode, key_columns, time_column, retention, page_rows, parent)
 $$;
 
 comment on function cio._endpoints() is 'what the catalog of cio_fdw says about each endpoint';
@@ -171,13 +171,14 @@ def tables_page() -> str:
 
 
 def sync_facts() -> str:
-    """SQL function with what a mirror takes from the catalog: mode, key, time column, retention, rows of a page."""
+    """SQL function with what a mirror takes from the catalog: mode, key, time, retention, rows of a page, parent."""
     rows = []
     for endpoint in ENDPOINTS.values():
         key = "{" + ",".join(endpoint.key) + "}"
         texts = [endpoint.name, endpoint.incremental, key, endpoint.time_column, endpoint.retention]
         page_rows = endpoint.paging.page_size if endpoint.paging else endpoint.typical_rows
-        rows.append(f"({', '.join(quote_literal(text) if text else 'null' for text in texts)}, {page_rows})")
+        parent = quote_literal(endpoint.parent.endpoint) if endpoint.parent else "null"
+        rows.append(f"({', '.join(quote_literal(text) if text else 'null' for text in texts)}, {page_rows}, {parent})")
     return FACTS_FORM.replace("ROWS", ",\n        ".join(rows))
 
 

@@ -49,11 +49,40 @@ $$;
 comment on function cio._upsert_sql(cio.mirror_def, name[], text) is
 'INSERT … ON CONFLICT from the rows of s, which writes only what differs';
 
+create function cio._parent_count(m cio.mirror_def) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    copy regclass;
+    n bigint := 0;
+begin
+    if cardinality(m.key_columns) = 1 then
+        return n;
+    end if;
+    -- A mirror of the parents tells it, or else what their table's last scan or ANALYZE left. No request is made.
+    select d.target, greatest(0, c.reltuples)::bigint into copy, n
+    from cio._endpoints() e
+    join pg_foreign_table own on own.ftrelid = m.source
+    join pg_foreign_table f on f.ftserver = own.ftserver and cio._endpoint_of(f.ftrelid) = e.parent
+    join pg_class c on c.oid = f.ftrelid
+    left join cio.mirror_def d on d.source = f.ftrelid and has_table_privilege(d.target, 'SELECT')
+    where e.endpoint = cio._endpoint_of(m.source)
+    order by d.target is null, c.reltuples desc limit 1;
+    if copy is not null then
+        execute format('select count(*) from %s where _deleted_at is null', copy) into n;
+    end if;
+    return coalesce(n, 0);
+end $$;
+
+comment on function cio._parent_count(cio.mirror_def) is
+'how many parents there are of a table that is read with a list for each; 0 when it is not known, or there are none';
+
 create function cio._apply_sql(m cio.mirror_def) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- $1 lo, $2 hi, $3 start of the reading, $4 force, $5 whether rows may be deleted at all.
+    -- $1 lo, $2 hi, $3 start of the reading, $4 force, $5 whether rows may be deleted at all, $6 parents, if known.
     -- One row can come twice, as pages drift: distinct on, or the upsert would fail. Only a complete reading gets here,
     -- since a scan that fails raises; still, rows that vanish in masses are believed only with force.
     with part as (
@@ -97,7 +126,7 @@ as $$
         cio._upsert_sql(m, columns, '$3'),
         -- A table with a parent in its key is read with one list for each parent, beside the list of those.
         case when cardinality(m.key_columns) = 1 then format('greatest(1, ceil(v.seen / %s::float8))', m.page_rows)
-             else format('(select 1 + coalesce(sum(ceil(c.n / %s::float8)), 0) from (select count(*) as n from s group by %I) c)',
+             else format('(select 1 + coalesce(sum(ceil(c.n / %s::float8)), 0) + greatest(0, $6 - count(*)) from (select count(*) as n from s group by %I) c)',
                  m.page_rows, m.key_columns[1]) end)
     from part
 $$;

@@ -145,7 +145,7 @@ declare
 begin
     execute cio._apply_sql(m)
     into seen, requests, inserted, updated, deleted, withheld
-    using greatest(b.lo, m.start_time), least(b.hi, now), now, r.force, cio._may_delete(m, b.lo, now);
+    using greatest(b.lo, m.start_time), least(b.hi, now), now, r.force, cio._may_delete(m, b.lo, now), cio._parent_count(m);
     update cio.bucket x
     set fetched_at = now, attempted_at = now, invalid = false, suspect = withheld > 0, rows_seen = seen, pages = requests,
         attempts = 0, last_error = null, next_attempt_at = null

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,29 @@ def test_page_after_page(db: Connection, sim: Simulator, feed: str) -> None:
         row["id"] for row in sorted(sim.data("activities"), key=lambda r: (r["timestamp"], r["id"]), reverse=True)
     ]
     assert len(found) > 2 * PAGE
+
+
+def token(offset: int) -> str:
+    return base64.b64encode(f"activity:{offset}".encode()).decode()
+
+
+def test_an_empty_page_is_no_end(db: Connection, sim: Simulator, feed: str) -> None:
+    """It has no row that could tell the next page, so that the rows of that one stand for it."""
+    query = f"select id, page, next_page from {feed} where page = %s"
+    expected = rows(db, query, [token(PAGE)])
+    sim.reset()
+    empty = {"kind": "body", "json": {"activities": [], "next": token(7 * PAGE)}}
+    back = {"kind": "body", "json": {"activities": [], "next": token(PAGE)}}
+    faults = [{"match": {"param": {"start": token(PAGE)}}, "times": 1, "action": empty},
+              {"match": {"param": {"start": token(7 * PAGE)}}, "times": 1, "action": back}]  # fmt: skip
+    sim.faults(faults)
+    assert rows(db, query, [token(PAGE)]) == expected
+    assert len(asked(sim)) == 3
+    sim.faults([{**fault, "times": None} for fault in faults])
+    with refused("HV000") as caught:
+        db.execute(query, [token(PAGE)])
+    assert "leads back to an earlier page" in str(caught.value)
+    sim.faults([])
 
 
 def test_all_pages(db: Connection, sim: Simulator, feed: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -153,6 +154,30 @@ def test_a_fault_in_the_middle_keeps_what_was_read(s: Sync) -> None:
     s.refresh(TARGET)
     assert stored(s) == set(range(1000))
     assert len(s.requests()) <= 8
+
+
+@pytest.mark.parametrize("offset", [100, 300, 900])
+def test_an_empty_page_is_no_end(s: Sync, offset: int) -> None:
+    """Neither in the first load, nor where a later refresh meets the known rows."""
+    start, odd = (base64.b64encode(f"activity:{n}".encode()).decode() for n in (offset, 5000))
+    faults = [{"match": {**FEED, "param": {"start": start}}, "times": 1, "action": body([], odd)},
+              {"match": {**FEED, "param": {"start": odd}}, "times": 1, "action": body([], start)}]  # fmt: skip
+    s.sim.faults(faults)
+    assert s.refresh(TARGET)[1:] == (10, 0, "done")
+    assert len(s.requests()) == 12
+    assert stored(s) == set(range(1000))
+    assert segments(s) == [(999, 0, False)]
+    later(s)
+    s.sim.reset()
+    s.sim.put_rows("activities", [event(n) for n in range(1000, 1000 + offset + 1)])
+    s.sim.faults(faults)
+    assert s.refresh(TARGET)[3] == "done"
+    assert stored(s) == set(range(1000 + offset + 1))
+    assert segments(s) == [(1000 + offset, 0, False)]
+
+
+def body(rows: list[dict[str, Any]], following: str) -> dict[str, Any]:
+    return {"kind": "body", "json": {"activities": rows, "next": following}}
 
 
 def test_a_feed_that_is_not_sorted_is_read_to_its_end(s: Sync) -> None:

@@ -104,6 +104,28 @@ def test_the_requests_of_a_table_below_another(mirror_db: Sync) -> None:
     assert s.rows("select requests from cio.buckets") == [(asked,)]
 
 
+@pytest.mark.parametrize("known_by", ["a mirror", "analyze"])
+def test_parents_without_rows_cost_requests_too(mirror_db: Sync, known_by: str) -> None:
+    s = mirror_db
+    bare = [{**s.sim.data("campaigns")[0], "id": 900 + n} for n in range(3)]
+    s.sim.put_rows("campaigns", bare)
+    try:
+        if known_by == "a mirror":
+            s.refresh(s.mirror("campaigns"))
+        else:
+            s.db.execute("analyze customerio.campaigns")
+        target = s.mirror("campaign_actions")
+        s.sim.reset()
+        s.refresh(target)
+        asked = len(s.requests())
+        assert sum("/campaigns/90" in path for path in s.requests()) == 3
+        assert s.rows("select requests from cio.runs order by run_id desc limit 1") == [(asked,)]
+        assert s.value(f"select requests from cio.estimate('{target}') where scope = 'first load'") == asked
+    finally:
+        for row in bare:
+            s.sim.delete_row("campaigns", row["id"])
+
+
 def test_one_unit_is_told_once(mirror_db: Sync) -> None:
     s = mirror_db
     s.refresh(s.mirror("campaigns"))

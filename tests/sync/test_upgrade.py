@@ -13,16 +13,31 @@ from cio_fdw.server.postgres import installation
 from tests.sync.helpers import Sync
 
 OLD = "0.0.1"
-LATER_PART = ("create function cio.estimate(", "create function cio._can_be_concurrent(")
-"""Of the script: what the old version lacks and its delta brings."""
+LATER_PARTS = (
+    ("create index on cio.run (mirror_id, started_at)", "comment on column cio.run.statement_at"),
+    ("create policy owned_delete on cio.mirror_def", "do $$\ndeclare\n    child text;"),
+    ("create function cio.reset(", "create function cio.forget("),
+    ("create view cio.requests ", "grant select on cio.mirrors, "),
+    ("create function cio.estimate(", "create function cio._can_be_concurrent("),
+    ("revoke execute on function cio.reset(", "revoke execute on function cio.unmirror("),
+)
+"""Of the script, in its order: what the old version lacks and its delta brings."""
+GRANTED = ", cio.requests to public;"
+GRANTS = "grant select on cio.requests to public;"
+COLUMNS = "do $$\ndeclare\n    c record;"
+"""Of the script: the rest from here on describes the columns that have no description yet."""
 TWINS = "select cio._make_by_name();"
 """After new functions: those that take the name of a table."""
 LEDGER = "select target::text, fetched_at, rows_seen, status from cio.buckets"
 DEFINITIONS = """
-    select pg_get_functiondef(oid), proacl::text, obj_description(oid, 'pg_proc')
+    select concat_ws(' ', proowner::regrole, pg_get_functiondef(oid)), proacl::text, obj_description(oid, 'pg_proc')
     from pg_proc where pronamespace = 'cio'::regnamespace
     union all
-    select concat_ws(' ', c.oid::regclass, c.relkind, c.relrowsecurity, pg_get_viewdef(c.oid)),
+    select nspowner::regrole::text, nspacl::text, obj_description(oid, 'pg_namespace') from pg_namespace
+    where nspname = 'cio'
+    union all
+    select concat_ws(' ', c.oid::regclass, c.relkind, c.relowner::regrole, c.reloptions, c.relrowsecurity,
+        c.relforcerowsecurity, pg_get_viewdef(c.oid)),
         c.relacl::text, obj_description(c.oid, 'pg_class')
     from pg_class c where c.relnamespace = 'cio'::regnamespace and c.relkind in ('r', 'v', 'S')
     union all
@@ -54,13 +69,20 @@ def old_version(pg_config: Path) -> Iterator[None]:
     directory = installation(pg_config).extension_dir
     (script,) = directory.glob("cio_sync--*.sql")
     text = script.read_text()
-    begin, end = (text.index(mark) for mark in LATER_PART)
+    old, later = text, ""
+    for mark, end_mark in LATER_PARTS:
+        begin, end = text.index(mark), text.index(end_mark)
+        old = old.replace(text[begin:end], "")
+        later += text[begin:end]
+    assert GRANTED in old
+    old = old.replace(GRANTED, " to public;")
+    later += GRANTS + text[text.index(COLUMNS) :] + TWINS
     base = directory / f"cio_sync--{OLD}.sql"
     delta = directory / f"cio_sync--{OLD}--{script.stem.partition('--')[2]}.sql"
     try:
         try:
-            base.write_text(text[:begin] + text[end:])
-            delta.write_text(text[begin:end] + TWINS)
+            base.write_text(old)
+            delta.write_text(later)
         except PermissionError:
             pytest.skip(f"the server's directory {directory} is not writable")
         yield

@@ -145,4 +145,8 @@ def test_a_feed_by_page_tells_its_cursors_and_one_page_is_all() -> None:
     assert not walk.advance(page(None), NOW_S)
     one = Walk(Chain(Request("/v1/activities", (("limit", "100"), ("start", "b"))), one_page=True), feed)
     assert one.constants(page("c")) == {"page": "b", "next_page": "c"}
-    assert not one.advance(page("c"), NOW_S)
+    # Without a row nothing would tell the next page: its rows stand for the page that was asked for.
+    assert one.advance(page("c"), NOW_S)
+    full = Page([Raw(b"{}")], "d")
+    assert one.constants(full) == {"page": "b", "next_page": "d"}
+    assert not one.advance(full, NOW_S)
