@@ -29,6 +29,9 @@ NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
         "test_an_update_with_data_in_place_equals_a_fresh_installation": UPDATED,
         "test_a_library_older_than_the_database_is_told": UPDATED,
     },
+    "native/test_connections.py": {
+        "test_idle_ones_are_ended_while_the_client_is_silent": "the timer is the host's",
+    },
     "native/test_python.py": {
         "test_a_path_without_interpreter_is_told_and_can_be_corrected": SETTING,
         "test_an_interpreter_without_the_package_is_told_and_can_be_corrected": SETTING,
