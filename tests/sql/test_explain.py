@@ -46,6 +46,18 @@ def test_explain_analyze_counts_what_happened(db: Connection, sim: Simulator) ->
     assert node["API Bytes"] > 0
 
 
+def test_explain_analyze_tells_of_429s_and_waits(db: Connection, sim: Simulator) -> None:
+    limited = {"kind": "status", "status": 429, "headers": {"Retry-After": "0.3"}}
+    sim.faults([
+        {"match": {"path": "/v1/messages"}, "times": 1, "action": limited},
+        {"match": {"path": "/v1/messages"}, "times": None, "action": {"kind": "slow_headers", "seconds": 0.2}},
+    ])  # fmt: skip
+    node = explain_json(db, QUERY, ", analyze")
+    assert (node["API Requests Sent"], node["API Retries"], node["API Rate Limited"]) == (2, 1, 1)
+    assert node["API Throttled"] >= 0.3
+    assert node["API Time"] >= 0.2
+
+
 def test_rescans_are_added_up(db: Connection, sim: Simulator) -> None:
     query = """select * from (values (1), (2), (3)) l(id),
         lateral (select count(*) from customerio.campaign_actions where campaign_id = l.id offset 0) a"""

@@ -128,6 +128,22 @@ def test_a_request_that_is_sent_again_takes_a_turn_of_its_own(crashing: str, str
     assert strict.stats()["rate_limited"] == 0
 
 
+def test_users_with_the_same_key_share_the_limit(crashing: str, strict: Simulator) -> None:
+    with psycopg.connect(crashing, autocommit=True) as own:
+        own.execute("alter server customerio options (add requests_per_second '1')")
+        own.execute("create role analyst login; grant usage on schema customerio to analyst")
+        own.execute("grant select on all tables in schema customerio to analyst")
+        own.execute(f"create user mapping for analyst server customerio options (app_api_key '{strict.key}')")
+        with psycopg.connect(crashing, user="analyst", autocommit=True) as other:
+            other.execute("explain " + SHORT)
+            own.execute(SHORT)
+            other.execute(SHORT)
+            waited = other.execute("select pid, throttled_ms from customerio._requests order by at").fetchall()
+            assert [row[0] for row in waited] == [own.info.backend_pid, other.info.backend_pid]
+    at_s = arrivals(strict)
+    assert at_s[1] - at_s[0] > 0.9
+
+
 def test_a_new_backend_after_the_state_file_was_removed(crashing_cluster: Cluster, crashing: str) -> None:
     """It had no other file open, and cannot know how many turns were taken a moment ago: it waits for a second."""
     with psycopg.connect(crashing, autocommit=True) as first, psycopg.connect(crashing, autocommit=True) as second:

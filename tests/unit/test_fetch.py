@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
+from cio_fdw import exchange, fetch
 from cio_fdw.errors import BodyError, RecordError
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Lanes, Stop, Stopped
@@ -20,6 +21,7 @@ from cio_fdw.stats import Stats
 from cio_fdw.throttle import Turn
 from cio_fdw.transport import Answer, Transport
 from tests.unit.fetch_world import KEY, SETTINGS, TARGET, WHERE, MemoryThrottle, World, answer
+from tests.unit.http_servers import OK, Kit
 
 
 def test_the_first_answer() -> None:
@@ -120,6 +122,30 @@ class Answers:
 
 def fetcher_of(transport: Any, throttle: Optional[MemoryThrottle] = None) -> Fetcher:
     return Fetcher(transport, throttle or MemoryThrottle(time.monotonic), SETTINGS, Stats(), random=lambda: 1.0)
+
+
+@pytest.fixture
+def kit() -> Iterator[Kit]:
+    with Kit() as kit:
+        yield kit
+
+
+def test_a_hiccup_of_the_name_lookup_is_retried(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = kit.answering(OK)
+    transport = kit.transport(f"http://api.example:{server.port}")
+    failures = [socket.gaierror(socket.EAI_AGAIN, "try again"), socket.gaierror(socket.EAI_NONAME, "not known")]
+
+    def resolve(_host: str, port: int, *_rest: object) -> list[Any]:
+        if failures:
+            raise failures.pop(0)
+        return socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(exchange, "resolve", resolve)
+    monkeypatch.setattr(fetch, "BACKOFF_BASE_S", 0.01)
+    fetcher = fetcher_of(transport)
+    assert fetcher.fetch(Stop(), WHERE, TARGET, json.loads) == {}
+    # Nothing was sent in vain.
+    assert (fetcher._stats.requests, fetcher._stats.retries, len(server.requests)) == (1, 2, 1)
 
 
 class StaleTurns(MemoryThrottle):
