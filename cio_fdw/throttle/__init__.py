@@ -8,6 +8,8 @@ protocol  what fetching needs
 turns     who may send when: plain data and arithmetic
 record    its bytes in a file
 shared    the limit of all backends of this PostgreSQL server
+remote    the limit of several servers, kept in Redis
+asking    a question to Redis that can be given up
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@
 The rules are those of `turns`, as scripts (`scripts`). A request under way holds a lease, which ends by itself when
 its server dies; of a process of the same machine it is noticed at once.
 
-redis-py cannot be interrupted. So a thread asks, which inherits the blocked signals, and the one who waits for it
-sleeps in small steps; an answer that nobody waits for any more is undone by that thread.
+A thread asks (`asking`), and the one who waits for it sleeps in small steps. A turn that was given in an answer that
+nobody waited for is given back: by that thread, or by the next question when the answer did not come at once.
 Errors: SharedLimitError, and what `sleep` raises.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -21,21 +22,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from cio_fdw.errors import SharedLimitError
 from cio_fdw.secret import Secret
 from cio_fdw.state import Sleep
 from cio_fdw.throttle import scripts
+from cio_fdw.throttle.asking import Question, connection_classes
 from cio_fdw.throttle.boot import boot_id
 from cio_fdw.throttle.protocol import Turn, Usage
 from cio_fdw.throttle.turns import GRACE_S, LATE_S, LONGEST_LOOK_S, MAX_PAUSE_S, SLICE_S, WINDOW_S, Limits
 
 if TYPE_CHECKING:
     from redis import Redis as Client
-
-T = TypeVar("T")
 
 TIMEOUT_S = 1.0
 """Longest wait for Redis to connect, and to answer."""
@@ -49,6 +49,13 @@ _FRESH_S = 0.1
 """A turn that was asked for longer ago is asked about again before its request leaves."""
 _RENEWALS = 3
 _RELEASE_S = 0.05
+_PATIENCE_S = 0.02
+"""How long a cancel waits for Redis before it cuts the line."""
+_FORGET_TIMES = 2
+_MOST_LOST = 100
+"""What is not forgotten ends with its lease."""
+_numbers = itertools.count()
+"""Tells the waits of a process apart."""
 _FIRST_STEP_S, _LONGEST_STEP_S = 0.0003, 0.005
 
 
@@ -62,17 +69,61 @@ class Redis:
         self._lock = threading.Lock()
         self._client: Optional[Client] = None
         self._scripts: dict[str, Any] = {}
+        self._lost: dict[tuple[str, str], int] = {}
 
-    def ask(self, script: str, key: str, arguments: tuple[Any, ...], sleep: Sleep, undo: Callable[[Any], None]) -> Any:
-        """What `script` gives for the key. `undo` gets an answer for which nobody waited. Raises SharedLimitError."""
+    def ask(
+        self,
+        script: str,
+        key: str,
+        arguments: tuple[Any, ...],
+        sleep: Sleep,
+        *,
+        undo: Callable[[Any], None] = lambda _answer: None,
+        owner: str = "",
+    ) -> Any:
+        """What `script` gives for the key. Raises SharedLimitError, and what `sleep` raises.
+
+        Then nobody waits for the answer: `undo` gets it, or `owner` is forgotten when it does not come at once.
+        """
         for pause_s in (*self._retries_s, None):
+            question = Question(partial(self.run, script, key, arguments), undo)
             try:
-                return _in_thread(partial(self.run, script, key, arguments), sleep, undo)
+                return _waited_for(question, sleep)
             except SharedLimitError:
                 if pause_s is None:
+                    if owner:
+                        self._lose(key, owner)
                     raise
                 sleep(pause_s)
+            except BaseException:
+                if not question.abandon(_PATIENCE_S) and owner:
+                    self._lose(key, owner)
+                raise
         raise AssertionError
+
+    def tell(self, script: str, key: str, arguments: tuple[Any, ...], owner: str) -> None:
+        """Runs `script` if that can be done at once; else the next question forgets `owner`."""
+        question = Question(partial(self.run, script, key, arguments))
+        if not question.abandon(_PATIENCE_S) or question.error:
+            self._lose(key, owner)
+
+    def _lose(self, key: str, owner: str) -> None:
+        """Of a question whose answer is not known: it may have been carried out, or may yet be."""
+        with self._lock:
+            self._lost[key, owner] = _FORGET_TIMES
+            for old in list(self._lost)[:-_MOST_LOST]:
+                del self._lost[old]
+
+    def _forget_lost(self) -> None:
+        with self._lock:
+            lost = list(self._lost)
+        for key, owner in lost:
+            self._script(scripts.FORGET)(keys=_names(key), args=(f"|{owner}",))
+            with self._lock:
+                # Redis may carry out what was lost after this.
+                self._lost[key, owner] = self._lost.get((key, owner), 1) - 1
+                if self._lost[key, owner] <= 0:
+                    del self._lost[key, owner]
 
     def run(self, script: str, key: str, arguments: tuple[Any, ...]) -> Any:
         """One try, in the calling thread."""
@@ -84,8 +135,8 @@ class Redis:
                 hint="pip install 'cio-fdw[redis]' for the interpreter of cio_fdw.python.",
             ) from None
         try:
-            names = [f"cio_fdw:{{{key}}}:{name}" for name in scripts.KEYS]
-            return self._script(script)(keys=names, args=arguments)
+            self._forget_lost()
+            return self._script(script)(keys=_names(key), args=arguments)
         except (redis.RedisError, OSError) as error:
             raise self._failure(error) from None
 
@@ -96,7 +147,7 @@ class Redis:
 
         with self._lock:
             if self._client is None:
-                self._client = redis.Redis.from_url(
+                pool = redis.ConnectionPool.from_url(
                     self._url,
                     password=self._password.reveal() if self._password else None,
                     socket_timeout=TIMEOUT_S,
@@ -104,6 +155,8 @@ class Redis:
                     retry=Retry(NoBackoff(), 0),
                     decode_responses=True,
                 )
+                pool.connection_class = connection_classes()[urlsplit(self._url).scheme]
+                self._client = redis.Redis(connection_pool=pool)
             if text not in self._scripts:
                 self._scripts[text] = self._client.register_script(text)
             return self._scripts[text]
@@ -135,8 +188,10 @@ class RedisThrottle:
         taken = self._wait_turn(sleep)
         try:
             yield Turn(taken.at_s - began_s, partial(self._holds, taken, sleep), partial(self._left, taken, sleep))
-        finally:
-            self._soon(scripts.RELEASE, taken.ticket)
+        except BaseException:
+            self._redis.tell(scripts.RELEASE, self._key, (taken.ticket,), taken.ticket.partition("|")[2])
+            raise
+        self._soon(scripts.RELEASE, taken.ticket)
 
     def pause(self, seconds: float, sleep: Sleep) -> None:
         """Nobody sends with this key for `seconds` from now, on any server."""
@@ -164,10 +219,11 @@ class RedisThrottle:
 
     def _wait_turn(self, sleep: Sleep) -> _Taken:
         look = _Look("", 0, 0.0, is_busy=False)
+        owner = f"{_owner()}:{next(_numbers)}"
         try:
             while True:
                 asked_s = time.monotonic()
-                look = self._look(look, sleep)
+                look = self._look(look, owner, sleep)
                 if look.delay_s == 0.0:
                     return _Taken(look.ticket, asked_s, time.monotonic())
                 if look.is_busy:
@@ -175,20 +231,22 @@ class RedisThrottle:
                 sleep(look.delay_s)
         except BaseException:
             if look.ticket:
-                self._soon(scripts.LEAVE, _flow(), look.ticket, look.round)
+                self._redis.tell(scripts.LEAVE, self._key, (_flow(), look.ticket, look.round), owner)
             raise
 
-    def _look(self, look: _Look, sleep: Sleep) -> _Look:
+    def _look(self, look: _Look, owner: str, sleep: Sleep) -> _Look:
         limits = self._limits
         times_s = (self._lease_s, WINDOW_S, NEAR_S, BUSY_S, SLICE_S, LONGEST_LOOK_S, GRACE_S)
         times_ms = tuple(seconds * 1000 for seconds in times_s)
-        arguments = (_flow(), _owner(), look.ticket, look.round, limits.requests_per_second, limits.max_concurrency)
+        arguments = (_flow(), owner, look.ticket, look.round, limits.requests_per_second, limits.max_concurrency)
 
         def undo(answer: list[Any]) -> None:
             self._redis.run(scripts.RELEASE, self._key, (answer[0],))
             self._redis.run(scripts.LEAVE, self._key, (_flow(), answer[0], answer[1]))
 
-        answer = self._redis.ask(scripts.ASK, self._key, (*arguments, *times_ms, scripts.KEPT_S), sleep, undo)
+        answer = self._redis.ask(
+            scripts.ASK, self._key, (*arguments, *times_ms, scripts.KEPT_S), sleep, undo=undo, owner=owner
+        )
         ticket, round_, delay_ms, is_busy = answer
         return _Look(ticket, int(float(round_)), float(delay_ms) / 1000, bool(is_busy))
 
@@ -202,11 +260,11 @@ class RedisThrottle:
             self._ask(scripts.RELEASE, sleep, *dead)
 
     def _ask(self, script: str, sleep: Sleep, *arguments: Any) -> Any:
-        return self._redis.ask(script, self._key, arguments, sleep, lambda _answer: None)
+        return self._redis.ask(script, self._key, arguments, sleep)
 
     def _soon(self, script: str, *arguments: Any) -> None:
         """Says it without waiting for long: the request is over. A lease and a place end by themselves, too."""
-        _start(partial(self._redis.run, script, self._key, arguments)).done.wait(_RELEASE_S)
+        Question(partial(self._redis.run, script, self._key, arguments)).done.wait(_RELEASE_S)
 
 
 @dataclass
@@ -227,56 +285,19 @@ class _Look(NamedTuple):
     is_busy: bool
 
 
-class _Question:
-    """A question in a thread of its own, and its answer."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.lock = threading.Lock()
-        self.abandoned = False
-        self.answer: Any = None
-        self.error: Optional[SharedLimitError] = None
-
-
-def _start(job: Callable[[], Any], undo: Callable[[Any], None] = lambda _answer: None) -> _Question:
-    question = _Question()
-
-    def work() -> None:
-        try:
-            question.answer = job()
-            with question.lock:
-                question.done.set()
-                abandoned = question.abandoned
-            if abandoned:
-                undo(question.answer)
-        except SharedLimitError as error:
-            question.error = error
-        finally:
-            question.done.set()
-
-    threading.Thread(target=work, name="cio-redis", daemon=True).start()
-    return question
-
-
-def _in_thread(job: Callable[[], T], sleep: Sleep, undo: Callable[[T], None]) -> T:
-    """What `job` gives; meanwhile `sleep` may end the wait. Raises SharedLimitError."""
-    question = _start(job, undo)
+def _waited_for(question: Question, sleep: Sleep) -> Any:
+    """The answer; meanwhile `sleep` may end the wait. Raises SharedLimitError."""
     step_s = _FIRST_STEP_S
-    try:
-        while not question.done.is_set():
-            sleep(step_s)
-            step_s = min(step_s * 1.5, _LONGEST_STEP_S)
-    except BaseException:
-        with question.lock:
-            question.abandoned = True
-            answered = question.done.is_set()
-        if answered and question.error is None:
-            _start(partial(undo, question.answer))
-        raise
+    while not question.done.is_set():
+        sleep(step_s)
+        step_s = min(step_s * 1.5, _LONGEST_STEP_S)
     if question.error:
         raise question.error
-    answer: T = question.answer
-    return answer
+    return question.answer
+
+
+def _names(key: str) -> list[str]:
+    return [f"cio_fdw:{{{key}}}:{name}" for name in scripts.KEYS]
 
 
 @cache
@@ -297,7 +318,8 @@ _flow = _owner
 
 
 def _is_dead(owner: str) -> bool:
-    machine, _, pid = owner.partition(":")
+    machine, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
     if machine != _machine() or not pid.isdecimal():
         return False
     try:

@@ -94,6 +94,21 @@ redis.call('ZREM', l, ARGV[2])
 redis.call('ZADD', f, math.min(tonumber(ARGV[3]), number('round') + 1), ARGV[1])
 """
 )
+FORGET = (
+    _HEAD
+    + """
+for _, set in ipairs({q, i}) do
+  for _, ticket in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+    if string.sub(ticket, -#ARGV[1]) == ARGV[1] then
+      redis.call('ZREM', q, ticket)
+      redis.call('ZREM', l, ticket)
+      redis.call('ZREM', i, ticket)
+    end
+  end
+end
+"""
+)
+"""Ends whatever belongs to a wait, which is known by the end of its tickets."""
 RENEW = (
     _HEAD
     + """
