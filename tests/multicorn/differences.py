@@ -152,6 +152,7 @@ DIFFERENCES = (
         )
     ),
     Difference("sql/test_explain.py::test_explain_analyze_counts_what_happened", NO_JSON),
+    Difference("sql/test_explain.py::test_explain_analyze_tells_of_429s_and_waits", NO_JSON),
     Difference("sql/test_explain.py::test_rescans_are_added_up", NO_JSON),
     Difference("sql/test_joins.py::test_equal_outer_values_are_asked_for_once", "the planner puts no Memoize above"),
     Difference("sql/test_join_plans.py::test_the_plan", NO_JSON, ends_here=True),
