@@ -6,6 +6,9 @@
 It is a msgspec struct of just the wanted keys, with a struct for each object inside, so that decoding and type checks
 run at C speed and other keys are skipped. The rest is done column by column: a comprehension over the values of a
 column takes a fraction of what as many steps of a row would. A record of another shape raises one of MISFITS.
+
+Few columns take less memory as structs than the records they are in. So a whole page may be decoded to them at once
+(`record_type`), which looks at each byte only once; `struct_reader` reads rows from these.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from cio_fdw.convert import MAX_EPOCH_S, US
 from cio_fdw.endpoint import RAW, Column
 
 Row = tuple[Any, ...]
+Record = type[msgspec.Struct]
+Records = Sequence[Any]
+"""Of a page: each a msgspec.Raw, as it is in the body, or each a struct of one `record_type`."""
 Values = Sequence[Any]
 """The values of one column, of as many rows as are read at once."""
 
@@ -71,7 +77,7 @@ class _Level:
         start = len(self._types) + sum(level.width for level in list(self._inner.values())[:before])
         return start + self._inner[key].position(rest)
 
-    def struct(self) -> type[msgspec.Struct]:
+    def struct(self) -> Record:
         types = [_TYPES[type_] if type_ else Optional[self._inner[key].struct()] for key, type_ in self._types.items()]
         fields = [(f"f{i}", type_, None) for i, type_ in enumerate(types)]
         rename = {f"f{i}": key for i, key in enumerate(self._types)}
@@ -81,10 +87,10 @@ class _Level:
         """A function from records to columns."""
         struct = self.struct()
         decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
-        columns_of = self._flattener()
+        columns_of = self.flattener()
         return lambda records: columns_of(decode(b"[" + b",".join(records) + b"]"))
 
-    def _flattener(self) -> Callable[[Sequence[Any]], list[Values]]:
+    def flattener(self) -> Callable[[Sequence[Any]], list[Values]]:
         """A function from structs to columns. A missing object reads as an empty one: the API leaves some out."""
         astuple = msgspec.structs.astuple
         slots = [(list(self._types).index(key), *level.inside(self._types[key])) for key, level in self._inner.items()]
@@ -102,22 +108,48 @@ class _Level:
 
         `type_`: jsonb when the object is wanted as it is too (metrics and metrics.sent), else the level is a struct.
         """
-        return (self.reader(), msgspec.Raw(b"{}")) if type_ else (self._flattener(), self.struct()())
+        return (self.reader(), msgspec.Raw(b"{}")) if type_ else (self.flattener(), self.struct()())
 
 
 @lru_cache(maxsize=128)
 def fast_reader(columns: tuple[Column, ...]) -> Callable[[Sequence[msgspec.Raw]], list[Row]]:
     """A function from records to the values of `columns`, in their order."""
-    record = _Level()
+    level = _level(columns)
+    return _row_reader(columns, level, level.reader() if level.width else lambda _records: [])
+
+
+@lru_cache(maxsize=128)
+def record_type(columns: tuple[Column, ...]) -> Record:
+    """What a record is decoded to when of all its keys these columns are wanted; `raw` is not among them."""
+    level = _level(columns)
+    struct = level.struct()
+    struct.level = level  # type: ignore[attr-defined]
+    return struct
+
+
+@lru_cache(maxsize=128)
+def struct_reader(columns: tuple[Column, ...], record: Record) -> Callable[[Sequence[msgspec.Struct]], list[Row]]:
+    """A function from records of a `record_type` with at least these columns to their values, in their order."""
+    level: _Level = record.level  # type: ignore[attr-defined]
+    return _row_reader(columns, level, level.flattener())
+
+
+def _level(columns: tuple[Column, ...]) -> _Level:
+    level = _Level()
     for column in columns:
         if column.name != RAW:
-            record.add(column.key_path, column.type)
+            level.add(column.key_path, column.type)
         if column.fallback:
-            record.add(column.fallback.split("."), column.type)
-    makers = [_maker(column, record) for column in columns]
-    read_columns = record.reader() if record.width else lambda _records: []
+            level.add(column.fallback.split("."), column.type)
+    return level
 
-    def read(records: Sequence[msgspec.Raw]) -> list[Row]:
+
+def _row_reader(
+    columns: tuple[Column, ...], level: _Level, read_columns: Callable[[Sequence[Any]], list[Values]]
+) -> Callable[[Sequence[Any]], list[Row]]:
+    makers = [_maker(column, level) for column in columns]
+
+    def read(records: Sequence[Any]) -> list[Row]:
         if not records or not makers:
             return [()] * len(records)
         # The records themselves come after all values in them.
@@ -127,10 +159,10 @@ def fast_reader(columns: tuple[Column, ...]) -> Callable[[Sequence[msgspec.Raw]]
     return read
 
 
-def _maker(column: Column, record: _Level) -> Callable[[list[Values]], Values]:
+def _maker(column: Column, level: _Level) -> Callable[[list[Values]], Values]:
     """A function from all that was decoded to the values of one column."""
-    place = record.width if column.name == RAW else record.position(column.key_path)
-    second = record.position(column.fallback.split(".")) if column.fallback else place
+    place = level.width if column.name == RAW else level.position(column.key_path)
+    second = level.position(column.fallback.split(".")) if column.fallback else place
 
     def make(values: list[Values]) -> Values:
         found = values[place]

@@ -2,6 +2,8 @@
 
     {"messages": [{…}, {…}], "next": "djIwOjEwMDA"} -> Page(records=[Raw, Raw], next="djIwOjEwMDA")
 
+With a `record_type` (`decoder`) they are decoded to it, if each of them has that shape.
+
 Ends of paging come in three forms (OBSERVED.md): "", absent, null. Empty lists come as [] and null.
 """
 
@@ -10,11 +12,12 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Callable, Optional, Union
 
 import msgspec
 
+from cio_fdw.decoder import MISFITS, Record, Records
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import BodyError, PagingError
 
@@ -30,27 +33,28 @@ _ESCAPE = re.compile(
 
 @dataclass(frozen=True)
 class Page:
-    """`records`: one JSON object each, in the order of the body. `next`: None at the end."""
+    """`records`: one JSON object each, or one struct, in the order of the body. `next`: None at the end."""
 
-    records: list[msgspec.Raw]
+    records: Records
     next: Optional[str]
     dropped_nuls: int = 0
     came_s: float = 0.0
     """Unix seconds of the answer when it may be used again (`cache`); 0 for one that is used once."""
 
 
-def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
+def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "", record: Optional[Record] = None) -> Page:
     """The page in `body`. Raises BodyError (retried) and PagingError.
 
-    `row_key`: where the body of a one-row read holds its row; empty for a list.
+    `row_key`: where the body of a one-row read holds its row; empty for a list. `record`: what records of its shape
+    are decoded to.
     """
     next_key = endpoint.paging.next_key if endpoint.paging and not row_key else ""
     try:
         # Decoders look into wanted strings only. A garbled body is noticed here, where it is tried again.
         _check_utf8(body)
         body, dropped_nuls = clean(body)
-        envelope = _decoder(row_key or endpoint.rows_key, next_key, not row_key)(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        envelope = _envelope(body, row_key or endpoint.rows_key, next_key, None if row_key else record, not row_key)
+    except MISFITS as error:
         raise _unreadable(endpoint, str(error), len(body)) from None
     if envelope.rows is msgspec.UNSET:
         raise PagingError(
@@ -62,10 +66,20 @@ def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "") -> Page:
     return Page(envelope.rows or [], _cursor(getattr(envelope, "next", None)), dropped_nuls)
 
 
-@cache
-def _decoder(rows_key: str, next_key: str, is_list: bool) -> Callable[[bytes], Any]:
-    """Decodes a body to its records, unread, and the cursor."""
-    type_ = Union[list[msgspec.Raw], None, msgspec.UnsetType] if is_list else msgspec.Raw
+def _envelope(body: bytes, rows_key: str, next_key: str, record: Optional[Record], is_list: bool) -> Any:
+    """The body's records and cursor. Raises one of MISFITS."""
+    if record:
+        try:
+            return _decoder(rows_key, next_key, record, True)(body)
+        except MISFITS:
+            pass  # a record of another shape, or a body that is not JSON, which comes out now
+    return _decoder(rows_key, next_key, msgspec.Raw, is_list)(body)
+
+
+@lru_cache(maxsize=128)
+def _decoder(rows_key: str, next_key: str, record: type, is_list: bool) -> Callable[[bytes], Any]:
+    """Decodes a body to its records and the cursor."""
+    type_ = Union[list[record], None, msgspec.UnsetType] if is_list else record  # type: ignore[valid-type]
     rows = ("rows", type_, msgspec.UNSET)
     fields = [rows, ("next", Union[str, int, None], None)] if next_key else [rows]
     envelope = msgspec.defstruct("Envelope", fields, rename={"rows": rows_key, "next": next_key})

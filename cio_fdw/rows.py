@@ -5,6 +5,7 @@
 
 A record of the expected shape takes the fast way (`decoder`). One that is not (a number sent as text, a
 null object) is converted value by value (`convert`); both ways give the same row.
+Where few columns are wanted, `records_as` says what a page may decode its records to at once.
 Raises RecordError naming table, column and record.
 """
 
@@ -16,12 +17,27 @@ from typing import Any, Optional
 import msgspec
 
 from cio_fdw.convert import CONVERTERS, MisfitError
-from cio_fdw.decoder import MISFITS, NULL, Row, fast_reader
+from cio_fdw.decoder import MISFITS, NULL, Record, Records, Row, fast_reader, record_type, struct_reader
 from cio_fdw.endpoint import RAW, Column, Endpoint
 from cio_fdw.errors import RecordError
 
 _AT_ONCE = 100
 """Records decoded together: enough to make calls cheap, few enough that they stay in the processor's cache."""
+
+
+_FEW = 12
+"""Columns whose values take less memory than a record does."""
+
+
+def records_as(endpoint: Endpoint, wanted: Sequence[str]) -> Optional[Record]:
+    """What records may be decoded to for readers of these columns, the key and the time; None: to nothing.
+
+    JSON is kept as it is in the body, so it is not among the columns that are decoded.
+    """
+    time = (endpoint.window.column,) if endpoint.window else ()
+    columns = [endpoint.column(name) for name in dict.fromkeys((*wanted, *endpoint.key, *time))]
+    few = tuple(column for column in columns if column and column.type != "jsonb")
+    return record_type(few) if len(few) == len(columns) <= _FEW else None
 
 
 class RowReader:
@@ -33,14 +49,16 @@ class RowReader:
         self._columns = tuple(by_name[name] for name in wanted)
         self._fast = fast_reader(self._columns)
 
-    def read(self, records: Sequence[msgspec.Raw], constants: Optional[Mapping[str, Any]] = None) -> list[Row]:
+    def read(self, records: Records, constants: Optional[Mapping[str, Any]] = None) -> list[Row]:
         """One tuple per record. `constants`: columns the record may lack (a child's parent id)."""
         rows: list[Row] = []
         for start in range(0, len(records), _AT_ONCE):
             rows += self._read(records[start : start + _AT_ONCE])
         return [self._filled(row, constants) for row in rows] if constants else rows
 
-    def _read(self, records: Sequence[msgspec.Raw]) -> list[Row]:
+    def _read(self, records: Records) -> list[Row]:
+        if isinstance(records[0], msgspec.Struct):
+            return struct_reader(self._columns, type(records[0]))(records)
         try:
             return self._fast(records)
         except MISFITS:

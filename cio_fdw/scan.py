@@ -22,16 +22,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, Callable, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Optional, Protocol
 
-from cio_fdw.decoder import Row
+from cio_fdw.decoder import Record, Row
 from cio_fdw.errors import NotFoundError, RecordError, RequestError, Where
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Done, Lanes, Stop
 from cio_fdw.pages import Page, parse
 from cio_fdw.plan import Plan
 from cio_fdw.request import Chain
-from cio_fdw.rows import RowReader
+from cio_fdw.rows import RowReader, records_as
 from cio_fdw.splitting import Traffic
 from cio_fdw.stats import Stats
 from cio_fdw.walk import Walk, note, split_walk
@@ -104,6 +104,7 @@ class _Run:
         self._read = 0
         self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
+        self._records_as = records_as(plan.endpoint, tools.wanted)
         self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
         self._traffic = Traffic()
@@ -146,7 +147,8 @@ class _Run:
                 self._pending.extendleft(reversed(parts))
             else:
                 self._under_way.append(walk)
-                self.lanes.submit(walk, partial(_fetch, self._tools, walk))
+                record = None if walk.chain.leads else self._records_as
+                self.lanes.submit(walk, partial(_fetch, self._tools, walk, record))
 
     def _parts_of(self, walk: Walk) -> list[Walk]:
         """The walks to make instead of one that is so long that others would end far before it."""
@@ -244,13 +246,13 @@ def _is_gone(done: Done[Page]) -> bool:
     return is_malformed or (isinstance(done.error, NotFoundError) and walk.chain.may_be_missing)
 
 
-def _fetch(tools: Tools, walk: Walk, stop: Stop) -> Page:
-    """Runs in a worker thread."""
+def _fetch(tools: Tools, walk: Walk, record: Optional[Record], stop: Stop) -> Page:
+    """Runs in a worker thread. `record`: what the records may be decoded to."""
     stop.sleep(max(walk.not_before_s - tools.clock(), 0.0))
     return tools.fetcher.fetch(
         stop,
         Where(walk.endpoint.name, walk.request.path),
         walk.request.target,
-        partial(parse, walk.endpoint, row_key=walk.chain.row_key),
+        partial(parse, walk.endpoint, row_key=walk.chain.row_key, record=record),
         since_s=walk.since_s,
     )

@@ -44,7 +44,8 @@ MAX_IDLE_S = 30.0
 """Idle connections are closed after this: load balancers drop them silently from 60 s on. Here that happens when the
 next request leaves; before it, the host ends those of `idle_fds`."""
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 1024 * 1024
+"""Most pages are one piece, which need not be put together."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from cio_fdw.convert import MAX_EPOCH_S, US
 from cio_fdw.decoder import MISFITS, fast_reader
 from cio_fdw.endpoint import Column, Endpoint
 from cio_fdw.errors import RecordError
-from cio_fdw.rows import RowReader
+from cio_fdw.pages import parse
+from cio_fdw.rows import RowReader, records_as
 
 SECRET = "ana@example.org"
 HINT = "The whole record is in the column raw; leave this column out of the query to read the rest."
@@ -124,6 +125,47 @@ def test_both_ways_give_the_same_rows_and_errors(case: tuple[Endpoint, tuple[str
     endpoint, wanted, record = case
     if wanted:
         assert outcome(read, endpoint, wanted, record) == outcome(slow, endpoint, wanted, record)
+
+
+def of_page(endpoint: Endpoint, wanted: tuple[str, ...], records: list[bytes], *, decoded: bool) -> Any:
+    """The rows of a page whose records may be `decoded` at once, and whether they were."""
+    body = b'{"%s": [%s]}' % (endpoint.rows_key.encode(), b", ".join(records))
+    page = parse(endpoint, body, record=records_as(endpoint, wanted) if decoded else None)
+    return RowReader(endpoint, wanted).read(page.records), isinstance(page.records[0], msgspec.Struct)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(wild=True), cases(wild=False))
+def test_a_page_that_is_decoded_at_once_gives_the_same_rows_and_errors(
+    case: tuple[Endpoint, tuple[str, ...], bytes], other: tuple[Endpoint, tuple[str, ...], bytes]
+) -> None:
+    endpoint, wanted, record = case
+    records = [record, other[2], record]
+
+    def rows(decoded: bool) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in of_page(endpoint, wanted, records, decoded=decoded)[0]]
+
+    assert outcome(rows, True) == outcome(rows, False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "records", "decoded"),
+    [
+        (("id", "name", "born"), [b'{"id": 1}', b'{"owner": {"name": "a"}, "new": [1]}'], True),
+        ((), [b"{}"], True),
+        (("id",), [b'{"id": 1}', b'{"id": "2"}'], False),
+        (("id",), [b'{"id": 1, "owner": []}'], False),
+        (("raw",), [b"{}"], False),
+        (("owner",), [b"{}"], False),
+        (tuple(column.name for column in ENDPOINTS["messages"].columns[:13]), [b"{}"], False),
+    ],
+)
+def test_few_columns_of_the_expected_types_are_decoded_with_the_page(
+    wanted: tuple[str, ...], records: list[bytes], decoded: bool
+) -> None:
+    endpoint = ZOO if len(wanted) < 13 else ENDPOINTS["messages"]
+    at_once, afterwards = (of_page(endpoint, wanted, records, decoded=way) for way in (True, False))
+    assert at_once == (afterwards[0], decoded)
 
 
 @settings(max_examples=200, deadline=None)
