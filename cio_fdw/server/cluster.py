@@ -209,7 +209,7 @@ class Cluster:
         self._write(password_path, self.password + "\n")
         command = [
             str(self.bin_dir / "initdb"), "--pgdata", str(self.data_dir), "--username", SUPERUSER, "--encoding=UTF8",
-            "--locale=C", "--auth=scram-sha-256", f"--pwfile={password_path}", "--no-sync", "--no-instructions",
+            "--locale=C", "--auth=scram-sha-256", f"--pwfile={password_path}", "--no-sync",
         ]  # fmt: skip
         try:
             self._output(command)

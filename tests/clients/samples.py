@@ -38,8 +38,6 @@ class Sample:
     pushed: Values = field(default_factory=dict)
     kept: Values = field(default_factory=dict)
     """By PostgreSQL: of a list that would cost more requests than it saves."""
-    loose: timedelta = timedelta(0)
-    """By how much more than the bounds may be asked for."""
 
     def __str__(self) -> str:
         return f"{self.tool}: {self.shape}"
@@ -176,7 +174,10 @@ METABASE = [
     metabase("a bar of a month", f"DATE_TRUNC('month', {CREATED}) = timestamp with time zone '{{month}} 00:00:00.000Z'",
              last_month, f"DATE_TRUNC('month', {CREATED})"),
     metabase("a bar of a week from Sunday", f"{SUNDAY_WEEK} = timestamp with time zone '{{sunday}} 00:00:00.000Z'",
-             week, SUNDAY_WEEK, loose=timedelta(days=10)),
+             week, SUNDAY_WEEK),
+    metabase("weeks from Sunday on", f"{SUNDAY_WEEK} >= timestamp with time zone '{{sunday}} 00:00:00.000Z' "
+             f"AND {SUNDAY_WEEK} < timestamp with time zone '{{sunday}} 00:00:00.000Z' + INTERVAL '7 day'",
+             week, SUNDAY_WEEK),
     metabase("converted time zone", f"({TOKYO} >= timestamp '{{day}} 00:00:00') "
              f"AND ({TOKYO} < timestamp '{{end}} 00:00:00')", day_in_tokyo, f"CAST({TOKYO} AS date)"),
     metabase("year of era", f"CAST(extract(year from {CREATED}) AS integer) = {{year}}", last_year),
@@ -265,6 +266,7 @@ WIDE = [
     ("tableau: times or none", f"(({TIMES.replace(X, 'created')}) OR (created IS NULL))"),
     ("tableau: a week from Sunday", "(CAST((DATE_TRUNC( 'day', CAST(created AS DATE) ) "
      "+ (-EXTRACT(DOW FROM created) * INTERVAL '1 DAY')) AS DATE) = (TIMESTAMP '{sunday} 00:00:00.000'))"),
+    ("anybody: a month as a text", "to_char(created, 'YYYY-MM') = '2026-10'"),
     ("power bi: contains", "strpos((case when subject is not null then subject else '' end), 'a') > 0"),
     ("power bi: the date in words", "(case when cast(extract(year from created) as varchar) is not null "
      "then cast(extract(year from created) as varchar) else '' end) = '{year}'"),
