@@ -1,9 +1,12 @@
-"""docs/multicorn.md names tests that exist."""
+"""docs/multicorn.md and the lists of what differs name tests that exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from tests.multicorn.differences import DIFFERENCES
+from tests.multicorn.native_only import NATIVE_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = 14
@@ -20,3 +23,14 @@ def test_every_row_names_tests_that_exist() -> None:
         named = re.findall(r"`(test_\w+)`", cell)
         assert named, number
         assert set(named) <= written, number
+
+
+def test_every_entry_of_the_lists_is_a_test() -> None:
+    named = {difference.of for difference in DIFFERENCES}
+    named |= {f"{path}::{name}" for path, tests in NATIVE_ONLY.items() for name in tests}
+    gone = []
+    for one in sorted(named):
+        path, _, name = one.partition("::")
+        if not re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE):
+            gone.append(one)
+    assert gone == []
