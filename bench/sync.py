@@ -4,7 +4,8 @@
 
 Pages are as large as make 50 requests for a day, so that any scale has the requests of 50,000 a day in pages of 1,000;
 seconds are those of the scale. The clock of cio is moved through two days. 50,000 a day are three million messages:
-about 5 GB of memory for the simulator, 15 GB of disk, and an hour.
+about 5 GB of memory for the simulator and 15 GB of disk. Progress goes to stderr; after the first load it tells how
+long the rest will take, and how long all of it would at the true scale.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional
+from typing import Any
 
 import psycopg
 
+from bench.progress import Progress, whole
 from bench.report import INCREMENTAL, README, write_section
 from bench.sync_peers import Peer, dbt, plain_view
 from cio_fdw.secret import Secret
@@ -45,12 +47,12 @@ WRITES = """
 class World:
     """A source of `days` even days before the moment `start`, three more after it, and its mirror."""
 
-    def __init__(self, cluster: Cluster, simulator: Simulator, days: int, a_day: int) -> None:
-        self.url, self.simulator = cluster.socket_url(), simulator
+    def __init__(self, cluster: Cluster, simulator: Simulator, days: int, a_day: int, progress: Progress) -> None:
+        self.url, self.simulator, self.progress = cluster.socket_url(), simulator, progress
         self.days, self.a_day, self.page = days, a_day, max(1, a_day // PAGES_A_DAY)
         midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = self.now = midnight - 4 * DAY
-        for day in range(-days, 3):
+        for day in progress.steps("days of messages in the simulator", range(-days, 3)):
             first_s = int((self.start + day * DAY).timestamp())
             for begin in range(0, a_day, CHUNK):
                 simulator.add_messages(*(
@@ -116,6 +118,29 @@ def first_load(world: World) -> Iterator[str]:
     world.db.execute("alter server customerio options (set requests_per_second '1000')")
     requests, seconds = world.refresh()
     yield f"| first load, the other {world.days - 1} days (no limit) | {requests:,} | {seconds:.1f} |"
+    foretell(world, seconds / max(1, requests))
+
+
+def foretell(world: World, request_s: float) -> None:
+    """How long the rest takes, which has the same requests at any scale. `request_s`: what one costs at this scale."""
+    # Two days of refreshes, a day without, one and two at once, the view twice, dbt once whole.
+    left = (2 * 5 * world.days + world.days + 2 * (SHARED_DAYS + 1) + 3 * world.days) * PAGES_A_DAY
+    world.progress.say(f"about {whole(left * request_s)} left: {left:,} requests of {request_s * 1000:.1f} ms")
+    if world.a_day < FULL_A_DAY:
+        seconds = world.progress.elapsed_s + left * (request_s + FULL_A_DAY / PAGES_A_DAY * row_s(world))
+        world.progress.say(f"at {FULL_A_DAY:,} messages a day all of it takes about {whole(seconds)}")
+
+
+def row_s(world: World) -> float:
+    """Seconds for one row more in a page: read from the simulator and written to a table."""
+    world.db.execute(f"alter server customerio options (set page_size '{FULL_A_DAY // PAGES_A_DAY}')")
+    began_s = time.monotonic()
+    world.db.execute("create temp table read as select * from customerio.messages where created < now()")
+    seconds = time.monotonic() - began_s
+    world.db.execute(f"alter server customerio options (set page_size '{world.page}')")
+    count = int(world.value("select count(*) from read"))
+    world.db.execute("drop table read")
+    return seconds / max(1, count)
 
 
 def no_op(world: World) -> Iterator[str]:
@@ -130,7 +155,7 @@ def two_days(world: World) -> Iterator[str]:
     hours: dict[int, list[float]] = {age: [] for age in LATE_DAYS}
     requests, seconds = 0, 0.0
     world.at(world.start)
-    for step in range(2 * STEPS_A_DAY):
+    for step in world.progress.steps("refreshes of two days", range(2 * STEPS_A_DAY)):
         world.at(world.start + step * STEP)
         asked, took_s = world.refresh()
         if step >= STEPS_A_DAY:
@@ -189,11 +214,12 @@ def peers(world: World, a_day: str, with_dbt: bool) -> Iterator[str]:
     yield "| with | requests of a run | s of a run | requests a day, 96 runs | open after 7 days | after 30 days |"
     yield "| --- | --- | --- | --- | --- | --- |"
     yield f"| cio.refresh | by tiers | | {a_day}, measured | seen | seen |"
-    found: list[Optional[Peer]] = [plain_view(world, world.days), dbt(world, world.days) if with_dbt else None]
-    for peer in found:
-        if peer is not None:
-            seen = " | ".join("seen" if peer.seen[age] else "missed" for age in LATE_DAYS)
-            yield f"| {peer.name} | {peer.requests:,} | {peer.seconds:.1f} | {peer.requests * STEPS_A_DAY:,} | {seen} |"
+    contenders = {"a plain view": plain_view, **({"dbt": dbt} if with_dbt else {})}
+    for name in world.progress.steps("contenders", list(contenders)):
+        world.progress.say(name)
+        peer: Peer = contenders[name](world, world.days)
+        seen = " | ".join("seen" if peer.seen[age] else "missed" for age in LATE_DAYS)
+        yield f"| {peer.name} | {peer.requests:,} | {peer.seconds:.1f} | {peer.requests * STEPS_A_DAY:,} | {seen} |"
 
 
 def report(world: World, with_dbt: bool) -> Iterator[str]:
@@ -228,7 +254,8 @@ def main() -> int:
         Simulator(seed=1, messages=0, rate=0) as simulator,
         running(server_options={"base_url": simulator.url}, key=Secret(simulator.key)) as cluster,
     ):
-        for text in report(World(cluster, simulator, arguments.days, arguments.a_day), not arguments.without_dbt):
+        world = World(cluster, simulator, arguments.days, arguments.a_day, Progress())
+        for text in report(world, not arguments.without_dbt):
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
             lines.append(text)

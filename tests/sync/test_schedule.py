@@ -13,6 +13,7 @@ import pytest
 from cio_fdw.server.cluster import Cluster
 from tests.doors import make_cluster
 from tests.sync.helpers import TARGET, Sync
+from tests.sync.test_hints import said
 
 MINUTE_S = 75.0
 """pg_cron of Debian 12 has no seconds: the first run begins at the next minute."""
@@ -84,3 +85,31 @@ def test_pg_cron(cron: Sync) -> None:
     s.db.execute(f"select cio.schedule('{TARGET}')")
     s.db.execute(f"select cio.unmirror('{TARGET}')")
     assert s.rows("select * from cron.job") == []
+
+
+def test_what_pg_cron_refuses(cron: Sync) -> None:
+    s = cron
+    s.mirror("campaigns")
+    error = said(s, "select cio.schedule('analytics.campaigns', 'whenever')")
+    assert str(error.message_primary).startswith("cio: pg_cron refuses the job: ")
+    s.db.execute(error.message_hint or "")
+    assert s.rows("select schedule from cron.job") == [("*/5 * * * *",)]
+
+
+def test_a_role_without_rights_on_pg_cron(cron: Sync) -> None:
+    """It is told so, and may end its mirrors, which have no jobs."""
+    s = cron
+    s.db.execute("create role sync_planner; grant usage on schema customerio to sync_planner")
+    s.db.execute("grant select on customerio.campaigns to sync_planner; create schema own authorization sync_planner")
+    s.db.execute("grant execute on all functions in schema cio to sync_planner; set role sync_planner")
+    s.db.execute("select cio.mirror('customerio.campaigns', 'own.campaigns')")
+    for call in ("schedule", "unschedule"):
+        error = said(s, f"select cio.{call}('own.campaigns')")
+        assert error.message_primary == "cio: permission denied for schema cron"
+    s.db.execute("select cio.unmirror('own.campaigns')")
+    s.db.execute("select cio.mirror('customerio.campaigns', 'own.others')")
+    s.db.execute("reset role")
+    s.db.execute(error.message_hint or "")
+    s.db.execute("set role sync_planner")
+    assert s.value("select cio.schedule('own.others')") > 0
+    assert s.value("select cio.unschedule('own.others')") is True
