@@ -58,7 +58,8 @@ def installation(pg_config: Path) -> Installation:
     try:
         done = subprocess.run([str(pg_config)], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ServerError(f"cannot run {pg_config}: {error}") from error
+        hint = "name the pg_config of a PostgreSQL (Debian: apt-get install postgresql-server-dev-NN, NN its version)"
+        raise ServerError(f"cannot run {pg_config}: {error}; {hint}") from error
     told = dict(line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line)
     number = re.search(r"\d+(\.\d+)?", told.get("VERSION", ""))
     if number is None:
