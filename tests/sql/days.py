@@ -2,8 +2,9 @@
 
     dated("created >= '{day}' and created < '{next}'")   "created >= '2026-10-05' and created < '2026-10-06'"
 
-{day} is 52 days ago and {next} the day after it; {before} is a week before, {early} and {late} lie far on both sides,
-within the six months; {past} and {gone} lie before them. {next_s} is the beginning of {next} in unix seconds.
+{day} is 52 days ago and {next} the day after it; {before} is a week before. {weeks} and {weeks_end} are seven weeks
+apart, {early} and {late} lie far on both sides, all within the six months; {past} and {gone} lie before them. {next_s}
+is the beginning of {next} in unix seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from datetime import datetime, timedelta, timezone
 
 from tests.sql.helpers import epoch
 
-AGES = {"day": 52, "next": 51, "before": 59, "early": 169, "late": 25, "past": 270, "gone": 360}
+AGES = {
+    "day": 52,
+    "next": 51,
+    "before": 59,
+    "weeks": 86,
+    "weeks_end": 37,
+    "early": 169,
+    "late": 25,
+    "past": 270,
+    "gone": 360,
+}
 """Days ago."""
 
 _NOW = datetime.now(timezone.utc)

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from cio_fdw.simulator.client import Simulator
-from tests.sql.helpers import Connection, asked, epoch, plan_lines, rows
+from tests.sql.days import DAY_BOUNDS, ONE_DAY, dated
+from tests.sql.helpers import Connection, asked, plan_lines, rows
 
-QUERY = (
-    "select id from customerio.messages where campaign_id = 7 "
-    "and created >= '2026-10-05+00' and created < '2026-10-06+00'"
-)
-TARGET = f"GET /v1/messages?campaign_id=7&start_ts={epoch('2026-10-05')}&end_ts={epoch('2026-10-06')}&limit=1000"
+QUERY = f"select id from customerio.messages where campaign_id = 7 and {ONE_DAY}"
+TARGET = f"GET /v1/messages?campaign_id=7&start_ts={DAY_BOUNDS[0]}&end_ts={DAY_BOUNDS[1]}&limit=1000"
 
 
 def scan_nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,7 +81,7 @@ def test_parents_are_named(db: Connection) -> None:
 
 
 def test_contradiction(db: Connection) -> None:
-    assert "API Request: none, as no row can match" in plan_lines(db, f"{QUERY} and created < '2026-10-01'")
+    assert "API Request: none, as no row can match" in plan_lines(db, dated(f"{QUERY} and created < '{{before}}'"))
 
 
 @pytest.mark.parametrize("options", ["verbose", "analyze, verbose", "analyze, format xml", "verbose, format yaml"])

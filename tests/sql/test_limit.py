@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cio_fdw.simulator.client import Simulator
+from tests.sql.days import dated
 from tests.sql.helpers import Connection, asked, params, rows
 
-WEEKS = "created between '2026-09-01' and '2026-10-20'"
+WEEKS = dated("created between '{weeks}' and '{weeks_end}'")
 
 
 @pytest.mark.parametrize(
