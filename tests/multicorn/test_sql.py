@@ -298,7 +298,13 @@ def test_the_throttle_and_the_journal_are_those_of_the_server(db: Connection, da
         found = rows(db, "select path, status, pid from customerio._requests where pid = %s", [other.info.backend_pid])
     assert found
     assert found[-1][0].startswith("/v1/newsletters")
-    ((limit, used, kept_in),) = rows(db, "select requests_per_second, used, kept_in from customerio._limits")
+    used = 0
+    # It tells of the last second, which a busy machine may let pass.
+    for _ in range(20):
+        rows(db, "select id from customerio.newsletters")
+        ((limit, used, kept_in),) = rows(db, "select requests_per_second, used, kept_in from customerio._limits")
+        if used:
+            break
     assert (limit, kept_in) == (1000, "server")
     assert used >= 1
     assert (
