@@ -10,7 +10,7 @@ import pytest
 from cio_fdw.journal import Journal, Sent
 from cio_fdw.state import StateDirectory
 from cio_fdw.throttle import shared
-from tests.unit.test_throttle_shared import KEY, file_of, line, process, throttle_at, use_up, waited
+from tests.unit.throttle_world import KEY, file_of, line, process, throttle_at, use_up, waited
 
 TAKE_ONE = """
     with throttle.slot(time.sleep) as turn: say(str(turn.waited_s))
