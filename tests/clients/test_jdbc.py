@@ -7,19 +7,20 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, EARLY, LATE, NEXT, PAST, midnight
 from tests.clients.jdbc import Connect, java, jdbc, table
 from tests.clients.seen import between, held, only_times, paths
 from tests.sql.helpers import asked
 
 __all__ = ["java", "jdbc"]
 
-DAYS = [(datetime(2026, 10, day, tzinfo=timezone.utc), timedelta(days=1)) for day in range(1, 13)]
+DAYS = [(midnight(DAY) + timedelta(days=day), timedelta(days=1)) for day in range(12)]
 COUNT = "select count(*) as n from customerio.messages where created >= ? and created < ?"
-PAST = "created >= '2026-06-15Z' and created < '2026-11-01Z'"
 
 
 def timestamp(java: Any, moment: datetime) -> Any:
@@ -84,13 +85,15 @@ def test_ids_as_int_long_text_and_array(jdbc: Connect, java: Any, sim: Simulator
 
 
 def test_a_date_is_midnight_in_the_session_zone(jdbc: Connect, java: Any, sim: Simulator) -> None:
-    """The driver makes the machine's zone the session's: New York, four hours behind UTC in October."""
+    """The driver makes the machine's zone the session's: New York."""
     statement = jdbc().prepareStatement(COUNT)
-    statement.setDate(1, java.sql.Date.valueOf("2026-10-05"))
-    statement.setDate(2, java.sql.Date.valueOf("2026-10-06"))
+    statement.setDate(1, java.sql.Date.valueOf(DAY))
+    statement.setDate(2, java.sql.Date.valueOf(NEXT))
     ((counted,),) = [tuple(row.values()) for row in table(statement.executeQuery())]
-    assert only_times(sim) == between("2026-10-05 04:00:00", "2026-10-06 04:00:00")
-    assert counted == held(sim, "2026-10-05 04:00:00", "2026-10-06 04:00:00")
+    days = (midnight(day).replace(tzinfo=ZoneInfo("America/New_York")) for day in (DAY, NEXT))
+    first, last = (day.astimezone(timezone.utc) for day in days)
+    assert only_times(sim) == (first.timestamp(), last.timestamp())
+    assert counted == held(sim, f"{first:%F %T}", f"{last:%F %T}")
 
 
 def test_values_of_every_type(jdbc: Connect, java: Any, sim: Simulator) -> None:
@@ -124,7 +127,7 @@ def test_fetch_size_without_autocommit_asks_as_it_reads(jdbc: Connect, sim: Simu
     found |= {row["id"] for row in table(result)}
     whole = len(asked(sim))
     assert 1 <= partly < whole
-    assert len(found) == held(sim, "2026-06-15", "2026-11-01")
+    assert len(found) == held(sim, EARLY, LATE)
     sim.reset()
     abandoned = statement.executeQuery(f"select id from customerio.messages where {PAST}")
     assert abandoned.next()
@@ -140,7 +143,7 @@ def test_fetch_size_in_autocommit_reads_all_first(jdbc: Connect, sim: Simulator)
     result = statement.executeQuery(f"select id from customerio.messages where {PAST}")
     assert result.next()
     sent = len(asked(sim))
-    assert len(table(result)) + 1 == held(sim, "2026-06-15", "2026-11-01")
+    assert len(table(result)) + 1 == held(sim, EARLY, LATE)
     assert len(asked(sim)) == sent > 1
 
 

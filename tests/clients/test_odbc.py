@@ -18,6 +18,7 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.own_tables import OWN_TABLES
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, EARLY, LATE, NEXT, PAST
 from tests.clients.seen import between, held, only_times, paths
 from tests.conftest import DATABASE
 from tests.sql.helpers import asked
@@ -25,7 +26,6 @@ from tests.sql.helpers import asked
 FOREIGN = {*ENDPOINTS, *OWN_TABLES} - {"activities_by_page"}
 DRIVER = "PostgreSQL Unicode"
 COUNT = "select count(*) from customerio.messages where created >= ? and created < ?"
-PAST = "created >= '2026-06-15Z' and created < '2026-11-01Z'"
 ODBC_TYPES = {
     "bigint": "int8", "text": "text", "bool": "bool", "jsonb": "jsonb", "text[]": "_text", "timestamptz": "timestamptz",
 }  # fmt: skip
@@ -107,7 +107,7 @@ def test_describing_a_query_asks_nothing(odbc: Connect, sim: Simulator, query: s
 @pytest.mark.parametrize("prepare", ["0", "1"], ids=["client-side", "server-side"])
 @pytest.mark.parametrize(
     ("first", "last"),
-    [(datetime(2026, 10, 5), datetime(2026, 10, 6)), (date(2026, 10, 5), date(2026, 10, 6))],  # noqa: DTZ001
+    [tuple(map(kind.fromisoformat, (DAY, NEXT))) for kind in (datetime, date)],
     ids=["timestamp", "date"],
 )
 def test_times_as_parameters(odbc: Connect, sim: Simulator, prepare: str, first: date, last: date) -> None:
@@ -116,8 +116,8 @@ def test_times_as_parameters(odbc: Connect, sim: Simulator, prepare: str, first:
     for _ in range(8):
         sim.reset()
         (counted,) = cursor.execute(COUNT, first, last).fetchone()
-        assert only_times(sim) == between("2026-10-05", "2026-10-06")
-        assert counted == held(sim, "2026-10-05", "2026-10-06")
+        assert only_times(sim) == between(DAY, NEXT)
+        assert counted == held(sim, DAY, NEXT)
 
 
 @pytest.mark.parametrize("prepare", ["0", "1"], ids=["client-side", "server-side"])
@@ -130,7 +130,7 @@ def test_ids_and_texts_as_parameters(odbc: Connect, sim: Simulator, prepare: str
         assert paths(sim) == {f"/v1/campaigns/{number}/actions"}
     sim.reset()
     query = "select count(*) from customerio.messages where type = ? and created < ?"
-    assert cursor.execute(query, "email", datetime(2026, 10, 1)).fetchone()[0] > 0  # noqa: DTZ001
+    assert cursor.execute(query, "email", datetime.fromisoformat(DAY)).fetchone()[0] > 0
     assert all("type=email" in target for target in asked(sim))
 
 
@@ -138,14 +138,14 @@ def test_literals_in_the_escapes_of_odbc(odbc: Connect, sim: Simulator) -> None:
     """Power BI and Tableau may write {ts '…'} and {d '…'}, which the driver makes into PostgreSQL's."""
     cursor = odbc(ConnSettings="set timezone = 'UTC'").cursor()
     for first, last in (
-        ("{ts '2026-10-05 00:00:00'}", "{ts '2026-10-06 00:00:00'}"),
-        ("{d '2026-10-05'}", "{d '2026-10-06'}"),
+        (f"{{ts '{DAY} 00:00:00'}}", f"{{ts '{NEXT} 00:00:00'}}"),
+        (f"{{d '{DAY}'}}", f"{{d '{NEXT}'}}"),
     ):
         sim.reset()
         query = f"select count(*) from customerio.messages where created >= {first} and created < {last}"
         (counted,) = cursor.execute(query).fetchone()
-        assert only_times(sim) == between("2026-10-05", "2026-10-06")
-        assert counted == held(sim, "2026-10-05", "2026-10-06")
+        assert only_times(sim) == between(DAY, NEXT)
+        assert counted == held(sim, DAY, NEXT)
 
 
 def test_declare_fetch_asks_as_it_reads(odbc: Connect, sim: Simulator) -> None:
@@ -155,14 +155,14 @@ def test_declare_fetch_asks_as_it_reads(odbc: Connect, sim: Simulator) -> None:
     partly = len(asked(sim))
     found = [*first, *(row[0] for row in cursor)]
     assert 1 <= partly < len(asked(sim))
-    assert len(set(found)) == len(found) == held(sim, "2026-06-15", "2026-11-01")
+    assert len(set(found)) == len(found) == held(sim, EARLY, LATE)
 
 
 def test_without_declare_fetch_all_is_read_first(odbc: Connect, sim: Simulator) -> None:
     cursor = odbc(UseDeclareFetch="0").cursor()
     cursor.execute(f"select id from customerio.messages where {PAST}")
     sent = len(asked(sim))
-    assert len(cursor.fetchall()) == held(sim, "2026-06-15", "2026-11-01")
+    assert len(cursor.fetchall()) == held(sim, EARLY, LATE)
     assert len(asked(sim)) == sent > 1
 
 

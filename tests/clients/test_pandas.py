@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import date
 
 import pandas as pd
 import pytest
@@ -12,11 +12,11 @@ from sqlalchemy.exc import InvalidRequestError
 
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, PAST, WEEK, midnight
 from tests.clients.seen import between, only_times, paths
 from tests.conftest import DATABASE
 from tests.sql.helpers import asked
 
-PAST = "created >= '2026-06-15Z' and created < '2026-11-01Z'"
 RANGE = text(
     "select id, type, created, opened, campaign_id from customerio.messages where created >= :lo and created < :hi"
 )
@@ -32,9 +32,9 @@ def engine(cluster: Cluster, database: str, sim: Simulator) -> Iterator[Engine]:
 @pytest.mark.parametrize(
     ("lo", "hi"),
     [
-        (datetime(2026, 10, 5, tzinfo=timezone.utc), datetime(2026, 10, 12, tzinfo=timezone.utc)),
-        (pd.Timestamp("2026-10-05", tz="UTC"), pd.Timestamp("2026-10-12", tz="UTC")),
-        (date(2026, 10, 5), date(2026, 10, 12)),
+        (midnight(DAY), midnight(WEEK)),
+        (pd.Timestamp(DAY, tz="UTC"), pd.Timestamp(WEEK, tz="UTC")),
+        (date.fromisoformat(DAY), date.fromisoformat(WEEK)),
     ],
     ids=["datetime", "Timestamp", "date"],
 )
@@ -42,9 +42,9 @@ def test_dates_as_parameters_are_pushed(engine: Engine, sim: Simulator, lo: obje
     with engine.connect() as connection:
         connection.execute(text("set timezone = 'UTC'"))
         frame = pd.read_sql(RANGE, connection, params={"lo": lo, "hi": hi})
-    assert only_times(sim) == between("2026-10-05", "2026-10-12")
+    assert only_times(sim) == between(DAY, WEEK)
     assert isinstance(frame["created"].dtype, pd.DatetimeTZDtype)
-    assert frame["created"].min() >= pd.Timestamp("2026-10-05", tz="UTC")
+    assert frame["created"].min() >= pd.Timestamp(DAY, tz="UTC")
     sent = {row["id"]: row for row in sim.data("messages")}
     assert [stamp.timestamp() for stamp in frame["created"]] == [sent[one]["created"] for one in frame["id"]]
     opened = [None if pd.isna(stamp) else stamp.timestamp() for stamp in frame["opened"]]

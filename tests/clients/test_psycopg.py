@@ -16,13 +16,13 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, NEXT, PAST, midnight
 from tests.clients.seen import between, only_times, paths
 from tests.conftest import RequestsOf
 from tests.sql.helpers import Connection, asked, rows, value
 
 CAMPAIGNS = "select id, name, created, active, tags, raw from customerio.campaigns order by id"
-PAST = "created >= '2026-06-15Z' and created < '2026-11-01Z'"
-ONE_DAY = ("2026-10-05", "2026-10-06")
+ONE_DAY = (DAY, NEXT)
 
 
 def pipelined(db: Connection, queries: list[str], cursors: list[psycopg.Cursor[Any]]) -> None:
@@ -146,7 +146,7 @@ def test_copy_of_a_query_as_binary(db: Connection, sim: Simulator) -> None:
 
 
 def test_copy_of_a_query_as_csv(db: Connection, sim: Simulator) -> None:
-    query = "select id, subject, created from customerio.messages where created < '2026-08-01Z'"
+    query = f"select id, subject, created from customerio.messages where created < '{DAY}Z'"
     written = read_all(db.cursor().copy(f"copy ({query}) to stdout (format csv, header)"))
     read = list(csv.DictReader(io.StringIO(written.decode())))
     assert sorted(line["id"] for line in read) == sorted(row[0] for row in rows(db, query))
@@ -184,8 +184,8 @@ def test_prepared_times_are_pushed_from_every_plan(db: Connection, sim: Simulato
     db.execute("select set_config('plan_cache_mode', %s, false)", [plan])
     form = "%b" if binary else "%s"
     query = f"select count(*) from customerio.messages where created >= {form} and created < {form}"
-    for day in range(1, 10):
-        first = datetime(2026, 10, day, tzinfo=timezone(timedelta(hours=2)))
+    for day in range(9):
+        first = (midnight(DAY) + timedelta(days=day)).replace(tzinfo=timezone(timedelta(hours=2)))
         sim.reset()
         counted = db.execute(query, [first, first + timedelta(days=1)]).fetchone()
         start = int(first.timestamp())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import date
 
 import pytest
 from sqlalchemy import Engine, MetaData, Table, create_engine, func, inspect, select, text
@@ -14,13 +14,14 @@ from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.own_tables import OWN_TABLES
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, NEXT, midnight
 from tests.clients.seen import between, held, only_times, paths
 from tests.conftest import DATABASE
 from tests.sql.helpers import asked
 
 SCHEMA = "customerio"
 FOREIGN = {*ENDPOINTS, *OWN_TABLES} - {"activities_by_page"}
-DAY = (datetime(2026, 10, 5, tzinfo=timezone.utc), datetime(2026, 10, 6, tzinfo=timezone.utc))
+ONE_DAY = (midnight(DAY), midnight(NEXT))
 
 
 @pytest.fixture
@@ -74,27 +75,27 @@ def test_a_range_of_times_is_one_narrow_request(engine: Engine, sim: Simulator) 
     messages = reflected(engine, "messages")
     statement = (
         select(messages.c.type, func.count())
-        .where(messages.c.created >= DAY[0], messages.c.created < DAY[1])
+        .where(messages.c.created >= ONE_DAY[0], messages.c.created < ONE_DAY[1])
         .group_by(messages.c.type)
     )
     with engine.connect() as connection:
         counted = sum(count for _, count in connection.execute(statement))
-    assert only_times(sim) == between("2026-10-05", "2026-10-06")
-    assert counted == held(sim, "2026-10-05", "2026-10-06") > 0
+    assert only_times(sim) == between(DAY, NEXT)
+    assert counted == held(sim, DAY, NEXT) > 0
 
 
 @pytest.mark.parametrize("unit", ["cast", "date_trunc"])
 def test_a_day_by_expression_is_narrow_too(engine: Engine, sim: Simulator, unit: str) -> None:
     messages = reflected(engine, "messages")
     if unit == "cast":
-        condition = func.date(messages.c.created) == date(2026, 10, 5)
+        condition = func.date(messages.c.created) == date.fromisoformat(DAY)
     else:
-        condition = func.date_trunc("day", messages.c.created) == DAY[0]
+        condition = func.date_trunc("day", messages.c.created) == ONE_DAY[0]
     with engine.connect() as connection:
         connection.execute(text("set timezone = 'UTC'"))
         found = connection.execute(select(func.count()).select_from(messages).where(condition)).scalar_one()
-    assert only_times(sim) == between("2026-10-05", "2026-10-06")
-    assert found == held(sim, "2026-10-05", "2026-10-06")
+    assert only_times(sim) == between(DAY, NEXT)
+    assert found == held(sim, DAY, NEXT)
 
 
 def test_in_and_limit(engine: Engine, sim: Simulator) -> None:
