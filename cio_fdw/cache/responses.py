@@ -21,7 +21,7 @@ from functools import partial
 from typing import Callable, Optional, Protocol, TypeVar, cast
 
 from cio_fdw import __version__
-from cio_fdw.cache.statement import Statement
+from cio_fdw.cache.statement import Body, Statement
 from cio_fdw.cache.store import Kept, Store, store_for
 from cio_fdw.errors import StateError, Where
 from cio_fdw.lanes import Stop
@@ -87,13 +87,35 @@ class Responses:
         """What `decode` makes of an answer that is fresh enough: of the statement, of the store, or of the API."""
         if self._parent_lists.get(asked.where.table) != asked.where.path:
             return self._stored(asked, stop, decode, ask)
-        pages = self._statement.pages
         place = (self._key, self._settings.base_url, asked.where.table, asked.target)
-        if place in pages:
-            self._stats.add(cached=1)
-        else:
-            pages[place] = self._stored(asked, stop, decode, ask)
-        return cast(T, pages[place])
+        kept = self._statement.bodies.get(place)
+        if kept is None:
+            return self._remembered(place, asked, stop, decode, ask)
+        self._stats.add(cached=1)
+        return _dated(decode(kept.body), kept.came_s)
+
+    def _remembered(
+        self, place: tuple[str, str, str, str], asked: Asked, stop: Stop, decode: Callable[[bytes], T], ask: Ask[T]
+    ) -> T:
+        """The answer of the store or of the API, whose body the statement keeps."""
+        bodies: list[bytes] = []
+
+        def noting(keep: Keep) -> T:
+            def both(body: bytes, left_s: float) -> None:
+                bodies.append(body)
+                keep(body, left_s)
+
+            return ask(both)
+
+        def decode_kept(body: bytes) -> T:
+            bodies.append(body)
+            return decode(body)
+
+        decoded = self._stored(asked, stop, decode_kept, noting)
+        if bodies:
+            came_s = decoded.came_s if isinstance(decoded, Page) else 0.0
+            self._statement.bodies[place] = Body(bodies[-1], came_s)
+        return decoded
 
     def _stored(self, asked: Asked, stop: Stop, decode: Callable[[bytes], T], ask: Ask[T]) -> T:
         if not self._settings.cache_ttl_s:

@@ -3,20 +3,28 @@
     statement = Statement.of(number)        # the same object for all scans of a statement
 
 Two tables of children that a statement joins need their parents' list once; so does a scan that is run again. It is
-kept as long as the scans are, whether there is a cache_ttl or not.
+kept as long as the scans are, whether there is a cache_ttl or not. Bodies are kept, not pages: each scan decodes them
+for the columns that it wants.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import NamedTuple
+
+
+class Body(NamedTuple):
+    """`came_s`: as in `pages.Page`."""
+
+    body: bytes
+    came_s: float
 
 
 class Statement:
-    """One statement's memory. `pages`: by key, root of the API and target."""
+    """One statement's memory. `bodies`: by key, root of the API, table and target."""
 
     def __init__(self) -> None:
-        self.pages: dict[tuple[str, str, str, str], Any] = {}
+        self.bodies: dict[tuple[str, str, str, str], Body] = {}
 
     @staticmethod
     def of(number: int) -> Statement:

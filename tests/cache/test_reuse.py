@@ -217,6 +217,29 @@ def test_parents_are_read_once_in_a_statement(db: Connection, sim: Simulator) ->
         assert len(paths) > 2 * times
 
 
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_each_scan_of_a_statement_has_its_own_columns_of_a_list_that_is_read_once(
+    db: Connection, sim: Simulator, clear_cache: ClearCache, ttl: int
+) -> None:
+    scans = [
+        "select count(id) from customerio.campaigns",
+        "select string_agg(name, ',' order by id) from customerio.campaigns",
+        "select max(created)::text from customerio.campaigns",
+        "select string_agg(raw ->> 'id', ',' order by id) from customerio.campaigns",
+        "select string_agg(tags::text, ',' order by id) from customerio.campaigns",
+        "select count(*) from customerio.campaigns",
+        "select count(distinct campaign_id) from customerio.campaign_actions",
+    ]
+    expected = [value(db, scan) for scan in scans]
+    clear_cache()
+    sim.reset()
+    for order in (scans, scans[::-1]):
+        with server_option(db, "cache_ttl", str(ttl)):
+            found = rows(db, "select " + ", ".join(f"({scan})" for scan in order))
+        assert [list(row) for row in found] == [expected if order is scans else expected[::-1]]
+    assert asked(sim).count("/v1/campaigns") == (1 if ttl else 2)
+
+
 def test_a_failed_statement_leaves_nothing_to_the_next(db: Connection, sim: Simulator) -> None:
     children = "select count(*) from customerio.campaign_actions"
     for times in range(1, 6):
