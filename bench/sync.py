@@ -226,7 +226,8 @@ def report(world: World, with_dbt: bool) -> Iterator[str]:
     version = world.value("show server_version")
     yield f"{datetime.now(timezone.utc):%Y-%m-%d}, PostgreSQL {version}, Python {platform.python_version()},"
     yield f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors. {world.days} days of {world.a_day:,}"
-    yield f"messages in pages of {world.page:,}: {PAGES_A_DAY} pages a day, as 50,000 messages in pages of 1,000 take."
+    scaled = "" if world.a_day == FULL_A_DAY else ", as 50,000 messages in pages of 1,000 take"
+    yield f"messages in pages of {world.page:,}: {PAGES_A_DAY} pages a day{scaled}."
     yield ""
     yield "| cio_sync | requests | s |"
     yield "| --- | --- | --- |"
