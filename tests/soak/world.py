@@ -66,7 +66,8 @@ def vitals_of(pid: int) -> Vitals:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = {name: rest.split()[0] for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
     # Not all descriptors: PostgreSQL keeps the files of the tables that it read open.
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    # Not descriptors of sockets either: an idle connection has two, one of them for the timer that ends it.
     sockets = sum(link.startswith("socket:") for link in links)
     return Vitals(int(fields["VmRSS"]), int(fields["Threads"]), sockets)
 
