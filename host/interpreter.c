@@ -10,6 +10,7 @@
 #include <malloc.h>
 #endif
 
+#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/elog.h"
 
@@ -168,6 +169,26 @@ limit_heap(void)
 }
 
 /*
+ * import_native returns cio_fdw.native. An import cannot be interrupted and all of
+ * it takes a tenth of a second, so what it needs comes first, piece by piece.
+ */
+static PyObject *
+import_native(void)
+{
+	static const char *const pieces[] = {
+		"cio_fdw.convert", "cio_fdw.plan", "cio_fdw.journal", "cio_fdw.seeing", "cio_fdw.connections"
+	};
+
+	for (int i = 0; i < (int) lengthof(pieces); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		Py_DECREF(host_checked(PyImport_ImportModule(pieces[i])));
+	}
+	CHECK_FOR_INTERRUPTS();
+	return host_checked(PyImport_ImportModule("cio_fdw.native"));
+}
+
+/*
  * host_start_python makes cio_fdw.native callable. It starts the interpreter
  * once per backend and is cheap afterwards.
  */
@@ -187,7 +208,7 @@ host_start_python(void)
 	else
 		initialize();
 
-	imported = host_checked(PyImport_ImportModule("cio_fdw.native"));
+	imported = import_native();
 	Py_XDECREF(host_interrupted);
 	Py_XDECREF(host_unknown);
 	host_interrupted = PyObject_GetAttrString(imported, "Interrupted");
