@@ -10,7 +10,7 @@ told which connections are idle, and since when. Main thread only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from cio_fdw import __version__
@@ -50,4 +50,7 @@ def at_work(host: Host) -> Iterator[None]:
     try:
         yield
     finally:
-        host.idle([fd for transport in _transports.values() for fd in transport.idle_fds()], MAX_IDLE_S)
+        # After an error, requests are still under way and may close what they take.
+        with ExitStack() as held:
+            fds = [fd for transport in _transports.values() for fd in held.enter_context(transport.idle_fds())]
+            host.idle(fds, MAX_IDLE_S)

@@ -106,11 +106,12 @@ class Transport:
         for kept in idle:
             kept.adapter.close()
 
-    def idle_fds(self) -> list[int]:
-        """The sockets of the idle connections that are open."""
+    @contextlib.contextmanager
+    def idle_fds(self) -> Iterator[list[int]]:
+        """The sockets of the idle connections that are open. Inside none is closed, so that the numbers are theirs."""
         with self._lock:
             sockets = [kept.connection.sock for kept in self._idle if kept.connection]
-        return [sock.fileno() for sock in sockets if sock is not None]
+            yield [sock.fileno() for sock in sockets if sock is not None]
 
     def _get(self, where: Where, target: str, exchange: Exchange, adapter: HTTPAdapter) -> Answer:
         answer: Optional[Answer] = None

@@ -134,6 +134,8 @@ join_interpreter(void)
 /*
  * stop_threads ends all workers before the process exits, whatever brought the
  * exit about. As a rule Python has unwound by then and there are none (wait.c).
+ * A background worker may exit in the handler of a signal, as PostgreSQL's own
+ * handler does, so in the midst of a wait, without Python's lock.
  */
 static void
 stop_threads(int code, Datum arg)
@@ -143,6 +145,7 @@ stop_threads(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	host_exiting = true;
+	(void) PyGILState_Ensure();
 	if (PyEval_GetFrame())
 		elog(DEBUG1, "cio_fdw: the session ends within Python");
 	result = PyObject_CallMethod(host_native, "stop_all", NULL);

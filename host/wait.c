@@ -226,7 +226,8 @@ host_wait(PyObject *self, PyObject *args)
 		return NULL;
 	if (!interrupts_allow())
 		return NULL;
-	if (seconds < 0)
+	/* The look for the client may have reset the latch of an interrupt that came meanwhile. */
+	if (seconds < 0 || (INTERRUPTS_PENDING_CONDITION() && INTERRUPTS_CAN_BE_PROCESSED()))
 		seconds = 0;
 	if (seconds > 60)
 		seconds = 60;

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 @contextmanager
-def preloadable(source: Path) -> Iterator[str]:
+def preloadable(source: Path, *flags: str) -> Iterator[str]:
     """The path of `source`, compiled, where the server's user can read it. Raises LookupError without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -22,5 +22,5 @@ def preloadable(source: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="cio_fdw-preload-") as name:
         Path(name).chmod(0o755)
         library = f"{name}/{source.stem}.so"
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, str(source), "-ldl"], check=True)
+        subprocess.run([compiler, "-shared", "-fPIC", *flags, "-o", library, str(source), "-ldl"], check=True)
         yield library

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -151,6 +153,22 @@ def test_one_in_use_keeps_no_other_from_growing_old(kit: Kit, monkeypatch: pytes
         get(transport)
     assert len(transport._idle) == 1
     assert server.connections == 3
+
+
+def test_idle_descriptors_stay_open_while_the_host_copies_them(kit: Kit) -> None:
+    """A request under way could close one: the copy would then be of whatever file got its number."""
+    transport = kit.to(kit.answering(OK))
+    get(transport)
+    with transport.idle_fds() as fds:
+        assert len(fds) == 1
+        closing = threading.Thread(target=transport.close)
+        closing.start()
+        closing.join(0.1)
+        assert closing.is_alive()
+        assert all(stat.S_ISSOCK(os.fstat(fd).st_mode) for fd in fds)
+    closing.join(2)
+    with transport.idle_fds() as fds:
+        assert fds == []
 
 
 def test_no_descriptor_is_left(kit: Kit) -> None:
