@@ -17,8 +17,6 @@ from tests.sql.helpers import Connection, asked
 from tests.unit.http_servers import Kit, full_listener
 
 COUNT = "select count(*) from customerio.messages"
-LOOKUP_S = 2
-"""How long resolver.c takes."""
 
 
 @contextlib.contextmanager
@@ -48,7 +46,7 @@ def silent_server() -> Iterator[str]:
 class Stage:
     """`requests` is how many arrive before the statement stands still; `base_url` gives another API root.
 
-    `before` runs in the same session. `lingers_s`: how long a thread may outlive the statement.
+    `before` runs in the same session.
     """
 
     name: str
@@ -59,7 +57,6 @@ class Stage:
     options: Mapping[str, str] = field(default_factory=dict)
     requests: int = 1
     base_url: Callable[[], AbstractContextManager[str]] = no_address
-    lingers_s: float = 0.0
 
     @contextlib.contextmanager
     def held(self, place: Place, admin: Connection, db: Connection) -> Iterator[str]:
@@ -121,7 +118,7 @@ STAGES = {
     for stage in (
         Stage("planning", {}, statement=PLANNING, requests=0),
         Stage("import", {}, before=("create schema if not exists over_and_over",), statement=IMPORT, requests=0),
-        Stage("host name", {}, base_url=slow_name, requests=0, lingers_s=LOOKUP_S),
+        Stage("host name", {}, base_url=slow_name, requests=0),
         Stage("connect", {}, base_url=full_queue, requests=0),
         Stage("handshake", {}, base_url=silent_server, requests=0),
         Stage("headers"),

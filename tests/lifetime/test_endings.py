@@ -17,8 +17,9 @@ import pytest
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.own_tables import OWN_TABLES
 from tests.lifetime.conftest import Place
-from tests.lifetime.stages import LOOKUP_S, STAGES, Stage
+from tests.lifetime.stages import STAGES, Stage
 from tests.native.backend import threads_now
+from tests.processes import children, is_running
 from tests.sql.helpers import Connection, value
 
 CANCEL_S = 0.1
@@ -116,16 +117,14 @@ def has_analyze(running: Running) -> bool:
 
 
 def check_session(place: Place, db: Connection, stage: Stage, sockets_before: int) -> None:
-    """Threads and sockets are gone, the API has nobody waiting, and the next query is answered."""
+    """Threads, processes and sockets are gone, the API has nobody waiting, and the next query is answered."""
     pid = db.info.backend_pid
     if db.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         db.execute("rollback")
-    if not stage.lingers_s:
-        soon(lambda: threads_now(pid) == 1, 0.2, "a thread is left")
-    assert sockets(pid) <= sockets_before + bool(stage.lingers_s)
+    soon(lambda: threads_now(pid) == 1, 0.2, "a thread is left")
+    assert children(pid) == []
+    assert sockets(pid) <= sockets_before
     soon(lambda: place.sim.stats()["in_flight"] == 0, 1.0, "a request is still under way")
-    # A resolver that was left behind ends by itself, once a later statement lets it have Python's lock.
-    time.sleep(stage.lingers_s)
     db.execute("set statement_timeout = 0")
     assert value(db, "select count(*) from customerio.campaigns") == 6
     soon(lambda: threads_now(pid) == 1, 0.2, "a thread is left")
@@ -170,6 +169,8 @@ def test_end_of_the_session(place: Place, admin: Connection, db: Connection, sta
     db.execute(f"set client_connection_check_interval = {int(CHECK_S * 1000)}")
     with stage.held(place, admin, db) as statement:
         running = begin(place, stage, db, statement)
+        started = children(pid)
+        assert bool(started) == (stage.name == "host name")
         struck_s = time.monotonic()
         ending(admin, db)
         running.join()
@@ -178,6 +179,7 @@ def test_end_of_the_session(place: Place, admin: Connection, db: Connection, sta
             assert running.ended_s - struck_s < CANCEL_S + NOISE_S
         allowed_s = CANCEL_S + NOISE_S + (2 * CHECK_S if ending is vanish else 0)
         soon(lambda: not Path(f"/proc/{pid}").exists(), allowed_s, "the backend lingers")
+        assert not any(map(is_running, started)), "the lookup goes on"
         soon(lambda: place.sim.stats()["in_flight"] == 0, 1.0, "a request is still under way")
 
 
@@ -255,23 +257,6 @@ def test_cancels_while_python_starts(place: Place, admin: Connection) -> None:
             db.execute("set statement_timeout = 0")
             assert value(db, "select count(*) from customerio.campaigns") == 6
     assert max(late_s) < CANCEL_S + NOISE_S
-
-
-def test_lookups_that_are_cancelled_do_not_pile_up(place: Place, admin: Connection, db: Connection) -> None:
-    """A lookup outlives its statement; the next statement waits for the one that is under way."""
-    most = 0
-    with STAGES["host name"].held(place, admin, db) as statement:
-        db.execute("set statement_timeout = '20ms'")
-        for _ in range(100):
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                db.execute(statement)
-            most = max(most, threads_now(db.info.backend_pid))
-        db.execute("set statement_timeout = 0")
-    # This one's, the resolver, and one more that has just ended.
-    assert most <= 3
-    time.sleep(LOOKUP_S)
-    assert value(db, "select count(*) from customerio.campaigns") == 6
-    soon(lambda: threads_now(db.info.backend_pid) == 1, 0.2, "a thread is left")
 
 
 def test_import_is_all_or_nothing(place: Place, admin: Connection, db: Connection) -> None:
