@@ -111,7 +111,7 @@ def _dial(address: tuple[Any, ...], timeout_s: float) -> socket.socket:
 @cache
 def connection_classes() -> dict[str, Any]:
     """By scheme of the URL. Their connections are used by threads of a Question only."""
-    from redis.connection import Connection, SSLConnection
+    from redis.connection import Connection
 
     class Plain(Connection):
         def _connect(self) -> socket.socket:
@@ -131,7 +131,16 @@ def connection_classes() -> dict[str, Any]:
                 _hold(kept)
             return super().send_packed_command(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    class TLS(SSLConnection, Plain):
-        pass
+    class TLS(Plain):
+        """Verifies certificate and host name: redis-py's own class does the latter from version 6 on only."""
+
+        def _connect(self) -> socket.socket:
+            import ssl
+
+            with ExitStack() as on_error:
+                sock = on_error.enter_context(super()._connect())
+                wrapped = ssl.create_default_context().wrap_socket(sock, server_hostname=self.host)
+                on_error.pop_all()
+            return wrapped
 
     return {"redis": Plain, "rediss": TLS}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from cio_fdw.errors import SharedLimitError
 from cio_fdw.secret import Secret
 from cio_fdw.state import Sleep
 from cio_fdw.throttle import scripts
-from cio_fdw.throttle.asking import Question, connection_classes
+from cio_fdw.throttle.asking import CUT_S, Question, connection_classes
 from cio_fdw.throttle.boot import boot_id
 from cio_fdw.throttle.protocol import Turn, Usage
 from cio_fdw.throttle.turns import GRACE_S, LATE_S, LONGEST_LOOK_S, MAX_PAUSE_S, SLICE_S, WINDOW_S, Limits
@@ -48,7 +49,8 @@ _LOOK_FOR_DEAD_S = 0.2
 _FRESH_S = 0.1
 """A turn that was asked for longer ago is asked about again before its request leaves."""
 _RENEWALS = 3
-_RELEASE_S = 0.05
+_RELEASE_S = 0.25
+"""How long the end of a turn waits for Redis. A thread that outlived the statement would stay until the next one."""
 _PATIENCE_S = 0.02
 """How long a cancel waits for Redis before it cuts the line."""
 _FORGET_TIMES = 2
@@ -101,11 +103,17 @@ class Redis:
                 raise
         raise AssertionError
 
-    def tell(self, script: str, key: str, arguments: tuple[Any, ...], owner: str) -> None:
-        """Runs `script` if that can be done at once; else the next question forgets `owner`."""
+    def tell(
+        self, script: str, key: str, arguments: tuple[Any, ...], owner: str, sleep: Optional[Sleep] = None
+    ) -> None:
+        """Runs `script` if that can be done soon, with `sleep`, or at once; else the next question forgets `owner`."""
         question = Question(partial(self.run, script, key, arguments))
-        if not question.abandon(_PATIENCE_S) or question.error:
-            self._lose(key, owner)
+        try:
+            if sleep:
+                _wait_for(question, sleep, _RELEASE_S)
+        finally:
+            if not question.end(_PATIENCE_S) or question.error:
+                self._lose(key, owner)
 
     def _lose(self, key: str, owner: str) -> None:
         """Of a question whose answer is not known: it may have been carried out, or may yet be."""
@@ -163,9 +171,8 @@ class Redis:
 
     def _failure(self, error: Exception) -> SharedLimitError:
         url = urlsplit(self._url)
-        # Of redis-py's texts only the kind: they repeat arguments.
         return SharedLimitError(
-            f"the Redis of throttle_url does not answer: {url.hostname}:{url.port or 6379}, {type(error).__name__}",
+            f"the Redis of throttle_url does not answer: {url.hostname}:{url.port or 6379}, {_why(error)}",
             hint="Check Redis and the option throttle_url (and throttle_password). With the server's option "
             "throttle_fallback 'local' queries go on, each server with the whole limit for itself.",
         )
@@ -189,9 +196,9 @@ class RedisThrottle:
         try:
             yield Turn(taken.at_s - began_s, partial(self._holds, taken, sleep), partial(self._left, taken, sleep))
         except BaseException:
-            self._redis.tell(scripts.RELEASE, self._key, (taken.ticket,), taken.ticket.partition("|")[2])
+            self._release(taken)
             raise
-        self._soon(scripts.RELEASE, taken.ticket)
+        self._release(taken, sleep)
 
     def pause(self, seconds: float, sleep: Sleep) -> None:
         """Nobody sends with this key for `seconds` from now, on any server."""
@@ -262,9 +269,8 @@ class RedisThrottle:
     def _ask(self, script: str, sleep: Sleep, *arguments: Any) -> Any:
         return self._redis.ask(script, self._key, arguments, sleep)
 
-    def _soon(self, script: str, *arguments: Any) -> None:
-        """Says it without waiting for long: the request is over. A lease and a place end by themselves, too."""
-        Question(partial(self._redis.run, script, self._key, arguments)).done.wait(_RELEASE_S)
+    def _release(self, taken: _Taken, sleep: Optional[Sleep] = None) -> None:
+        self._redis.tell(scripts.RELEASE, self._key, (taken.ticket,), taken.ticket.partition("|")[2], sleep)
 
 
 @dataclass
@@ -287,13 +293,34 @@ class _Look(NamedTuple):
 
 def _waited_for(question: Question, sleep: Sleep) -> Any:
     """The answer; meanwhile `sleep` may end the wait. Raises SharedLimitError."""
-    step_s = _FIRST_STEP_S
-    while not question.done.is_set():
-        sleep(step_s)
-        step_s = min(step_s * 1.5, _LONGEST_STEP_S)
+    _wait_for(question, sleep, float("inf"))
+    question.end(CUT_S)
     if question.error:
         raise question.error
     return question.answer
+
+
+def _wait_for(question: Question, sleep: Sleep, longest_s: float) -> None:
+    step_s, until_s = _FIRST_STEP_S, time.monotonic() + longest_s
+    while not question.done.is_set() and time.monotonic() < until_s:
+        sleep(step_s)
+        step_s = min(step_s * 1.5, _LONGEST_STEP_S)
+
+
+def _why(error: BaseException) -> str:
+    """Its kind, and the system's words for what caused it. Not those of redis-py, which repeat arguments."""
+    import ssl
+
+    kind, cause, inner = type(error).__name__, error, error.__context__
+    while inner and not cause.__suppress_context__:
+        cause, inner = inner, inner.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{kind}: TLS certificate refused: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"{kind}: TLS: {cause.reason or cause.strerror}"
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"{kind}: {'host name lookup: ' if isinstance(cause, socket.gaierror) else ''}{cause.strerror}"
+    return kind
 
 
 def _names(key: str) -> list[str]:

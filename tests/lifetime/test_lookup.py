@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import psycopg
 import pytest
 
 from tests.lifetime.conftest import Place
-from tests.lifetime.stages import STAGES, alter
-from tests.lifetime.test_endings import CANCEL_S, NOISE_S, begin, cancel_by_function, db, soon
+from tests.lifetime.stages import STAGES, alter, server_options
+from tests.lifetime.test_endings import CANCEL_S, NOISE_S, Running, begin, cancel_by_function, db, soon
 from tests.native.backend import postmaster_start, threads_now
 from tests.processes import children, is_running
 from tests.sql.helpers import Connection, value
@@ -37,6 +38,29 @@ def test_lookups_that_are_cancelled_leave_nothing(place: Place, admin: Connectio
             before = before or open_files(pid)
     assert open_files(pid) == before
     db.execute("set statement_timeout = 0")
+    assert value(db, "select count(*) from customerio.campaigns") == 6
+
+
+def test_a_lookup_for_redis_that_is_cancelled(place: Place, admin: Connection, db: Connection) -> None:
+    """It is asked again and again, with pauses, before the statement fails."""
+    pid = db.info.backend_pid
+    options = {"throttle_url": "redis://redis.slow.test:6379/0"}
+    with server_options(place, admin, options, ""):
+        for after_s in (0.3, 0.6, 1.05, 1.3):
+            running = Running(db, STAGE.statement)
+            time.sleep(after_s)
+            struck_s = time.monotonic()
+            cancel_by_function(admin, db)
+            running.join()
+            assert running.error.sqlstate == "57014"
+            assert running.ended_s - struck_s < CANCEL_S + NOISE_S
+            assert children(pid) == []
+            soon(lambda: threads_now(pid) == 1, 0.2, "a thread is left")
+        running = Running(db, STAGE.statement)
+        running.join()
+        assert running.error.sqlstate == "08006"
+        assert "redis.slow.test:6379, TimeoutError" in running.error.diag.message_primary
+        assert children(pid) == []
     assert value(db, "select count(*) from customerio.campaigns") == 6
 
 

@@ -14,6 +14,7 @@ from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
 from tests.conftest import SETTINGS
 from tests.doors import make_cluster, set_up
+from tests.throttle.redis_server import RedisServer, program
 
 LATENCY_MS = 80
 KEY = "key-of-the-throttle-tests"
@@ -31,6 +32,14 @@ def strict(strict_simulator: Simulator) -> Simulator:
     strict_simulator.set_latency(LATENCY_MS)
     strict_simulator.reset()
     return strict_simulator
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    if program() is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    with RedisServer(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A Redis of one's own, from the system's package redis-server."""
+"""A Redis of one's own, from the system's package redis-server, with TLS where it has a certificate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
+from tests.certificates import Own
+
 PASSWORD = "redis-secret"
 
 
@@ -22,9 +24,12 @@ def program() -> Optional[str]:
 class RedisServer:
     """Runs within `with`; can be stopped and started again on the same port."""
 
-    def __init__(self, directory: Path, environment: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(
+        self, directory: Path, environment: Optional[Mapping[str, str]] = None, tls: Optional[Own] = None
+    ) -> None:
         self._environment = {**os.environ, **(environment or {})}
         self._directory = directory
+        self._tls = tls
         self._process: Optional[subprocess.Popen[bytes]] = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -32,7 +37,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/3"
+        return f"rediss://localhost:{self.port}/3" if self._tls else f"redis://127.0.0.1:{self.port}/3"
 
     @property
     def pid(self) -> int:
@@ -51,9 +56,9 @@ class RedisServer:
     def start(self) -> None:
         path = program()
         assert path
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
-            [path, *options, "--requirepass", PASSWORD, "--dir", str(self._directory)],
+            [path, *self._listening(), *options, "--requirepass", PASSWORD, "--dir", str(self._directory)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=self._environment,
@@ -67,6 +72,12 @@ class RedisServer:
             else:
                 return
         raise AssertionError("redis-server did not start")
+
+    def _listening(self) -> list[str]:
+        if self._tls is None:
+            return ["--port", str(self.port)]
+        files = ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
+        return ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *files]
 
     def stop(self) -> None:
         process, self._process = self._process, None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cio_fdw.errors import CertificateError, RequestTimeoutError
+from tests.certificates import Own, certificates
 from tests.unit.http_servers import OK, Kit, Server, Slow, cancel, fails, get, slow_servers
 
 
@@ -23,21 +22,24 @@ def kit() -> Iterator[Kit]:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PEM file with key and self-signed certificate of localhost."""
-    if not shutil.which("openssl"):
-        pytest.skip("the openssl program is not installed: it makes the certificate of this test")
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    name = ["-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*make.split(), *name, "-keyout", file, "-out", file], check=True, capture_output=True)
-    return file
+def own() -> Iterator[Own]:
+    """Of localhost."""
+    try:
+        with certificates() as make:
+            yield make("localhost")
+    except LookupError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture
-def tls_server(kit: Kit, certificate: Path) -> Server:
+def certificate(own: Own) -> Path:
+    return own.certificate
+
+
+@pytest.fixture
+def tls_server(kit: Kit, own: Own) -> Server:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(own.certificate, own.key)
 
     def handler(conn: socket.socket, _number: int) -> None:
         while server.request(conn):
