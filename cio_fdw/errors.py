@@ -7,6 +7,7 @@
     ├── KeyFileError                 28000   app_api_key_file cannot be used
     ├── StateError                   58030   the state directory cannot be used
     ├── SharedLimitError             08006   throttle_url: Redis is out of reach
+    ├── NoThreadError                53000   the system gives the server no further thread
     ├── UnknownTableError            HV00R   no such endpoint
     ├── UnknownSchemaError           HV00Q   IMPORT FOREIGN SCHEMA of another schema
     ├── UnknownColumnError           HV005   a foreign table has a column the endpoint has not
@@ -87,6 +88,10 @@ class StateError(CioError, sqlstate="58030"):
 
 class SharedLimitError(CioError, sqlstate="08006"):
     """The Redis of throttle_url cannot be asked."""
+
+
+class NoThreadError(CioError, sqlstate="53000"):
+    """The system gives the server no further thread."""
 
 
 class UnknownTableError(CioError, sqlstate="HV00R"):

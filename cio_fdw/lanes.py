@@ -27,6 +27,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable, Generic, Optional, TypeVar
 
+from cio_fdw.errors import NoThreadError
+from cio_fdw.threads import started
+
 T = TypeVar("T")
 
 JOIN_S = 1.0
@@ -147,22 +150,24 @@ class Lanes(Generic[T]):
     def _start_thread(self) -> None:
         # PostgreSQL's handlers set latches of the backend and must run on its main thread. A thread
         # inherits the mask of its creator, so everything is blocked around the start.
-        thread = threading.Thread(target=self._work, name="cio-lane", daemon=True)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            thread.start()
-        except RuntimeError:
+            self._threads.append(started(self._work, "cio-lane"))
+        except (NoThreadError, MemoryError):
             # The system has no thread left: go on with those there are, if any.
             if not self._threads:
                 raise
-        else:
-            self._threads.append(thread)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def collect(self) -> list[Done[T]]:
-        """The jobs finished since the last call, in the order they finished. Never blocks."""
+        """The jobs finished since the last call, in the order they finished. Never blocks.
+
+        Raises MemoryError when a thread is gone: its job will never finish.
+        """
         with self._changed:
+            if self._open and not self._done and not all(thread.is_alive() for thread in self._threads):
+                raise MemoryError("a thread has ended before its time")
             if self._done and self._open:
                 os.read(self.wake_fd, 1)
             done, self._done = self._done, []

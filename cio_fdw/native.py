@@ -18,6 +18,8 @@ being quals. All run on the backend's main thread.
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -58,6 +60,8 @@ REQUEST_COST = 100.0
 ROW_COST = 0.02
 COLUMN_BYTES = 24
 SHOWN_FRAMES = 12
+
+_TOO_MANY_FILES = "Raise the limit of open files (ulimit -n) of the server, or lower max_files_per_process."
 
 _SQL_TYPES = {
     "bigint": "bigint",
@@ -370,8 +374,10 @@ def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[st
     """An error for PostgreSQL. Of a fault of our own it tells type and place only: its text could hold data."""
     if isinstance(error, CioError):
         return error.sqlstate, f"cio_fdw: {error.message}", error.detail, error.hint, None
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "53200", "cio_fdw: out of memory", None, None, None
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "53000", f"cio_fdw: {os.strerror(error.errno)}", None, _TOO_MANY_FILES, None
     frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
     place = " < ".join(f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in frames[::-1])
     return (

@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional
 from cio_fdw.errors import SharedLimitError
 from cio_fdw.lanes import Stop, Stopped, connect
 from cio_fdw.resolving import resolve
+from cio_fdw.threads import started
 
 CUT_S = 0.2
 """Longest wait for a thread whose line was cut: it takes a millisecond."""
@@ -37,8 +38,7 @@ class Question:
         self._lock = threading.Lock()
         self._abandoned = False
         self._stop = Stop()
-        self._thread = threading.Thread(target=self._work, name="cio-redis", daemon=True)
-        self._thread.start()
+        self._thread = started(self._work, "cio-redis")
 
     def abandon(self, patience_s: float) -> bool:
         """Nobody waits for the answer any more. Whether it came within `patience_s`; if not, the line is cut."""

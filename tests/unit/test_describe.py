@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from typing import Any, Optional
 
@@ -43,6 +44,14 @@ def raised(function: Any, *args: Any) -> BaseException:
 def test_an_error_of_ours_keeps_its_fields() -> None:
     error = RecordError("table x: bad", hint="do", detail="why")
     assert describe(error) == ("HV000", "cio_fdw: table x: bad", "why", "do", None)
+
+
+def test_too_many_open_files() -> None:
+    described = describe(OSError(errno.EMFILE, "of another language"))
+    assert described[:3] == ("53000", "cio_fdw: Too many open files", None)
+    assert "ulimit -n" in str(described[3])
+    assert describe(OSError(errno.ENOMEM, "no"))[0] == "53200"
+    assert describe(OSError(errno.EPERM, "no"))[0] == "XX000"
 
 
 def test_a_request_error() -> None:

@@ -21,6 +21,7 @@ PLAIN = (
     (errors.KeyFileError, "28000", False),
     (errors.StateError, "58030", False),
     (errors.SharedLimitError, "08006", False),
+    (errors.NoThreadError, "53000", False),
     (errors.UnknownTableError, "HV00R", False),
     (errors.UnknownSchemaError, "HV00Q", False),
     (errors.UnknownColumnError, "HV005", False),

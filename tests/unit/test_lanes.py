@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cio_fdw import threads
 from cio_fdw.lanes import Done, Lanes, Stop, Stopped, connect, stop_all
 
 
@@ -258,3 +259,32 @@ def fill_backlog(listener: socket.socket) -> list[socket.socket]:
         fillers.append(filler)
     time.sleep(0.01)
     return fillers
+
+
+def test_a_thread_without_memory_for_its_first_call_is_not_waited_for(
+    lanes: Lanes[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "BEGIN_S", 0.05)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "_bootstrap", lambda _self: None)
+        with pytest.raises(MemoryError, match="did not begin"):
+            lanes.submit("first", lambda _stop: 1)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+    assert lanes.in_flight == 0
+    threading._limbo.clear()  # type: ignore[attr-defined]  # where Python lists threads that are about to begin
+    lanes.submit("second", lambda _stop: 2)
+    assert [done.result for done in collect(lanes, 1)] == [2]
+
+
+def test_a_job_whose_thread_is_gone_is_not_waited_for(lanes: Lanes[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Lanes, "_finish", fail)
+    monkeypatch.setattr(threading, "excepthook", lambda _what: None)
+    lanes.submit("lost", lambda _stop: 1)
+    for thread in lane_threads():
+        thread.join(2)
+    with pytest.raises(MemoryError, match="ended before its time"):
+        lanes.collect()

@@ -10,7 +10,7 @@ import cio_fdw
 
 LAYERS = (
     ("errors",),
-    ("secret", "quals", "endpoint", "state"),
+    ("secret", "quals", "endpoint", "state", "threads"),
     ("options", "ranges", "request", "statefile", "lanes"),
     ("catalog", "own_tables"),
     ("windows", "splitting", "came", "ddl", "convert", "stats", "journal", "sizes", "resolving"),
