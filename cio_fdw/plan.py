@@ -20,7 +20,7 @@ from cio_fdw.options import Settings
 from cio_fdw.quals import UNKNOWN, AnyOf, Condition, allowed_values, simplified
 from cio_fdw.ranges import US, Bound, Range, wanted_ranges
 from cio_fdw.request import MAX_SURE_ID, Chain, Request, fills_a_path, is_large, path_step
-from cio_fdw.windows import Windows, windows_for
+from cio_fdw.windows import Windows, frozen_until_s, windows_for
 
 MAX_COMBINATIONS = 50
 """Most chains that IN lists may multiply to; beyond it a list is left to PostgreSQL."""
@@ -193,7 +193,7 @@ def _plan_lists(ask: Ask) -> Plan:
     if endpoint.window:
         step_s = max(ask.settings.cache_ttl_s, 1)
         windows = _windows(ask, wanted_ranges(ask.conditions, endpoint.window.column, step_s))
-        if not windows.frozen and not windows.tail:
+        if not windows.frozen and not windows.open:
             return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(ask, windows))
     pushed = _pushed_filters(ask, windows)
     if pushed is None:
@@ -212,7 +212,7 @@ def _plan_lists(ask: Ask) -> Plan:
         rows=rows,
         requests=len(chains) + rows // page_size(ask) if endpoint.paging else len(chains),
         notices=_notices(ask, windows),
-        windows=len(windows.frozen),
+        windows=len(windows.frozen) + bool(windows.open),
         covers=0 if pushed or ask.limit else windows.days if endpoint.window else 1,
         pushed=frozenset([*columns, *([endpoint.window.column] if endpoint.window else [])]),
     )
@@ -294,7 +294,7 @@ def _requests(ask: Ask, windows: Windows, pushed: Pushed) -> float:
         combinations *= len(values)
     if combinations > MAX_COMBINATIONS:
         return float("inf")
-    walks = combinations * max(len(windows.frozen) + bool(windows.tail), 1)
+    walks = combinations * max(len(windows.frozen) + bool(windows.open), 1)
     return walks + _expected_rows(ask, windows, pushed) / page_size(ask)
 
 
@@ -353,16 +353,17 @@ def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Win
         request = _request(endpoint, filters, (), size)
         return [Chain(request, fallback=_request(endpoint, kept, (), size) if refusable else None)]
     chains = []
-    ranges: list[tuple[Bound, Bound]] = [*windows.frozen, *([windows.tail] if windows.tail else [])]
+    ranges: list[tuple[Bound, Bound]] = [*([windows.open] if windows.open else []), *windows.frozen]
     for low_s, high_s in ranges:
         bounds = [(endpoint.window.start_param, str(low_s))]
         if high_s is not None:
             bounds.append((endpoint.window.end_param, str(high_s)))
-        is_tail = (low_s, high_s) == windows.tail
+        is_open = (low_s, high_s) == windows.open
+        end_s = frozen_until_s(ask.now_s) if is_open else high_s
         range_s: Optional[tuple[int, int]] = None
-        if isinstance(low_s, int) and isinstance(high_s, int) and not is_tail and not ask.limit:
-            range_s = (low_s, high_s)
-        chains.append(Chain(_request(endpoint, filters, bounds, size), tail=is_tail, range_s=range_s))
+        if isinstance(low_s, int) and isinstance(end_s, int) and low_s <= end_s and not ask.limit:
+            range_s = (low_s, end_s)
+        chains.append(Chain(_request(endpoint, filters, bounds, size), open=is_open, range_s=range_s))
     return chains
 
 

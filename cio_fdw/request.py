@@ -65,10 +65,11 @@ class Chain:
     """Where the body holds one row instead of a list (`OneRow`)."""
     one_page: bool = False
     """Ends after its first page that has rows: the statement named the page, and rows must tell the next one."""
-    tail: bool = False
-    """An open range; see windows. Its second page must not be asked for as it is."""
+    open: bool = False
+    """An open range, see windows: its rows may come again."""
     range_s: Optional[tuple[int, int]] = None
-    """The closed range of `first`, when it may be cut into ranges that are read side by side (`splitting`)."""
+    """The frozen range, or frozen part of an open one, when it may be cut into some that are read side by side
+    (`splitting`)."""
     leads: bool = False
     """Its rows are not results: each names further chains (`Plan.children`)."""
     may_be_malformed: bool = False

@@ -15,6 +15,7 @@ Raises what fetching, paging and converting raise; a scan never ends early in si
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -89,10 +90,12 @@ def scan(plan: Plan, tools: Tools) -> Generator[list[Row], None, None]:
 
 
 class _Answer(NamedTuple):
-    """A finished request. `constants`: column values that its records lack."""
+    """A finished request. `constants`: column values that its records lack. `fresh`: which of these have not come
+    before, None when all have not."""
 
     done: Done[Page]
     constants: dict[str, Any]
+    fresh: Optional[list[bool]]
 
 
 class _Run:
@@ -131,11 +134,20 @@ class _Run:
         while self.lanes.in_flight and not any(_is_failed(answer.done) for answer in answers):
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
             for done in self.lanes.collect():
-                constants = done.tag.constants(done.result) if done.result else {}
-                answers.append(_Answer(done, constants))
+                answers.append(self._answer(done))
                 self._follow(done)
             self._submit(most - len(answers))
         return answers
+
+    def _answer(self, done: Done[Page]) -> _Answer:
+        walk: Walk = done.tag
+        if done.result is None:
+            return _Answer(done, {}, None)
+        constants = walk.constants(done.result)
+        if walk.chain.leads or not walk.may_repeat:
+            return _Answer(done, constants, None)
+        keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)
+        return _Answer(done, constants, walk.first_time(keys))
 
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
@@ -187,7 +199,7 @@ class _Run:
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
             )
         if not walk.chain.leads:
-            yield from self._batches(walk, page, answer.constants)
+            yield from self._batches(page, answer.constants, answer.fresh)
 
     def _without_filter(self, walk: Walk) -> Walk:
         """The walk to make instead of one that the API refuses."""
@@ -211,11 +223,8 @@ class _Run:
                 children += [Walk(chain, self._plan.endpoint) for chain in self._plan.children(value)]
         return children
 
-    def _batches(self, walk: Walk, page: Page, constants: dict[str, Any]) -> Iterator[list[Row]]:
-        records = page.records
-        if walk.may_repeat:
-            keys = RowReader(walk.endpoint, walk.endpoint.key).read(records, constants)
-            records = [record for record, fresh in zip(records, walk.first_time(keys)) if fresh]
+    def _batches(self, page: Page, constants: dict[str, Any], fresh: Optional[list[bool]]) -> Iterator[list[Row]]:
+        records = page.records if fresh is None else list(itertools.compress(page.records, fresh))
         self._tools.stats.add(pages=1, rows=len(records))
         for start in range(0, len(records), BATCH_ROWS):
             yield self._reader.read(records[start : start + BATCH_ROWS], constants)

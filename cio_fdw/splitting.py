@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
     low_s: int
     high_s: int
-    pages: float
+    pages: Optional[float]
 
 
 class Traffic:
@@ -114,7 +114,8 @@ class Seen:
     def _covered_s(self) -> int:
         if self._last_s is None:
             return 0
-        return self.high_s - self._last_s if self._falls else self._last_s - self.low_s
+        # Rows of an open range may be newer than the part of it that may be cut.
+        return max(self.high_s - self._last_s, 0) if self._falls else min(self._last_s, self.high_s) - self.low_s
 
     @property
     def _left_s(self) -> int:

@@ -6,6 +6,7 @@
 
 Raises PagingError when a cursor comes back: the API restarts a list at page one when it is asked past
 the end (OBSERVED.md, messages), which would never stop. Nor would empty pages that always name a next one.
+RecordError when rows that may come again have no key.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from cio_fdw.windows import FREEZE_LAG_S
 
 SAMPLE = 20
 """One record in so many tells how densely the rows of a page lie."""
+
+END_OF_TIME_S = 2**62
+
+MAX_OPEN_PAGES = 2 * LATE_PAGES
+"""An open range that has more pages may grow as fast as it is read."""
 
 MAX_EMPTY_PAGES = 100
 """In a row. An empty page with a next one is odd, but no end."""
@@ -55,10 +61,13 @@ class Walk:
         self.since_s = 0.0
         """When the first page of `request`'s walk came, if it may come from the cache again."""
         self.page_number = 1
-        self._open = chain.tail
+        self.is_open = chain.open
+        self._nameless = False
+        """Whether a row of the latest page has no key."""
         self._empty_pages = 0
         self._cursors: set[str] = set()
-        self._repeats = chain.tail or endpoint.may_shift
+        """Of the pages that came."""
+        self._repeats = chain.open or endpoint.may_shift
         self._known: set[Any] = set()
         """Keys of the rows that came in this walk, where one may come twice in it."""
         self._awaited: set[Any] = set(self.came.keys())
@@ -91,15 +100,21 @@ class Walk:
             return False
         if self.chain.one_page and page.records:
             return False
-        if self._open:
-            self._freeze(int(page.came_s) or now_s)
-            return True
         if page.next in self._cursors:
             raise PagingError(
                 f"table {self.endpoint.name}: page {self.page_number} of GET {self.request.path} "
                 "leads back to an earlier page",
                 hint="The API's paging loops; ask for less at once, or try again later.",
             )
+        if self.is_open and self._nameless:
+            raise RecordError(
+                f"table {self.endpoint.name}: a record has no {' and no '.join(self.endpoint.key)}, so that it could "
+                "not be told whether it comes again",
+                hint="Give an upper bound in the past, so that no row is added while the others are read.",
+            )
+        if self.is_open and self.page_number >= MAX_OPEN_PAGES:
+            self._freeze(int(page.came_s) or now_s)
+            return True
         self._empty_pages = 0 if page.records else self._empty_pages + 1
         if self._empty_pages >= MAX_EMPTY_PAGES:
             raise PagingError(
@@ -114,25 +129,28 @@ class Walk:
         return True
 
     def _freeze(self, now_s: int) -> None:
-        """Starts the tail again as a frozen range, as its rows do not fit one page.
+        """Starts the open range again as one that ends now, once that second has elapsed; it is not cut any more.
 
-        Rows made since the first page would shift the offsets of the second. So the range ends now, and
-        is asked for when this second has elapsed; `first_time` tells what the first page had already.
+        Each row of that one comes once, so that no more keys need be kept.
         """
         window = self.endpoint.window
         if window is None:
-            raise ValueError(f"{self.endpoint.name} has a tail without a window")
+            raise ValueError(f"{self.endpoint.name} has an open range without a window")
         end_s = now_s
         for name, value in self.chain.first.params:
             if name == window.end_param:
                 end_s = min(end_s, int(value))
-        self._open = False
+        self.is_open, self.seen = False, None
         self.not_before_s = end_s + FREEZE_LAG_S
+        self.since_s, self.page_number = 0.0, 1
+        self._cursors.clear()
+        self._repeats = False
+        self._awaited |= self._known
         self.request = self.chain.first.with_param(window.end_param, str(end_s))
 
     @property
     def may_repeat(self) -> bool:
-        """Whether records may come twice: of a tail asked for again, a list that shifts, a range that was cut."""
+        """Whether records may come twice: of an open range, a list that shifts, a range that was cut."""
         return self._repeats or bool(self._awaited)
 
     def first_time(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
@@ -142,6 +160,7 @@ class Walk:
             fresh.append(None in key or not (key in self._known or key in self._awaited))
             if self._repeats:
                 self._known.add(key)
+        self._nameless = any(None in key for key in keys)
         # Of what does not shift, each row comes once.
         self._known.update(self._awaited.intersection(keys))
         self._awaited.difference_update(keys)
@@ -169,12 +188,25 @@ def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffi
     """Walks that together read the range of `walk`; [] when it should go on by itself.
 
     `others`: pages that the other walks have left. The rows that came come again in the parts that hold their second;
-    there they are passed over.
+    there they are passed over. An open range becomes frozen ones and one that stays open: the newest part if that is
+    short, else what is newer than all parts. It does so too when it is long, or may be, and is not cut: the keys of all
+    its rows would have to be kept.
     """
     window, seen = walk.endpoint.window, walk.seen
     if window is None or seen is None:
         return []
-    return [_part_of(walk, window, part) for part in seen.parts(others, width, traffic)]
+    parts = seen.parts(others, width, traffic)
+    if not walk.is_open:
+        return [_part_of(walk, window, part) for part in parts]
+    if not parts and seen.read == 1 and (seen.left is None or seen.left > LATE_PAGES):
+        parts = [Part(seen.low_s, seen.high_s, seen.left)]
+    if not parts:
+        return []
+    newest = parts[0]
+    if newest.pages is not None and newest.pages <= LATE_PAGES:
+        return [_open_from(walk, window, newest), *(_part_of(walk, window, part) for part in parts[1:])]
+    newer = Part(seen.high_s + 1, seen.high_s, None)
+    return [*(_part_of(walk, window, part) for part in parts), _open_from(walk, window, newer)]
 
 
 def _all_there(walk: Walk, records: Sequence[Any], columns: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -190,5 +222,13 @@ def _part_of(walk: Walk, window: Window, part: Part) -> Walk:
     first = walk.chain.first.with_param(window.start_param, str(part.low_s))
     first = first.with_param(window.end_param, str(part.high_s))
     # The API took the filter for the whole range, so a part without it would be asked for in vain.
-    chain = replace(walk.chain, first=first, fallback=None, range_s=(part.low_s, part.high_s))
+    chain = replace(walk.chain, first=first, fallback=None, open=False, range_s=(part.low_s, part.high_s))
     return Walk(chain, walk.endpoint, pages=part.pages, already=walk.came.within(part.low_s, part.high_s))
+
+
+def _open_from(walk: Walk, window: Window, part: Part) -> Walk:
+    """The walk over `part` and all that is newer; the part is empty when only that is wanted."""
+    first = walk.chain.first.with_param(window.start_param, str(part.low_s))
+    range_s = (part.low_s, part.high_s) if part.low_s <= part.high_s else None
+    chain = replace(walk.chain, first=first, fallback=None, range_s=range_s)
+    return Walk(chain, walk.endpoint, pages=part.pages, already=walk.came.within(part.low_s, END_OF_TIME_S))

@@ -1,11 +1,11 @@
 """From the ranges that a statement wants to those that requests ask for.
 
-    created >= '2026-01-01' AND created < '2026-02-01'   -> frozen ((1767225600, 1769904000),), no tail
-    created > now() - interval '1 day'                   -> frozen (yesterday … 2 s ago), tail from 1 s ago
+    created >= '2026-01-01' AND created < '2026-02-01'   -> frozen ((1767225600, 1769904000),), none open
+    created > now() - interval '1 day'                   -> none frozen, open (yesterday, None)
 
-Paging is by row offset (OBSERVED.md, messages), so a walk is only stable over a range whose last second
-has elapsed: a frozen range. Rows newer than that are read by the tail, one request that no later row
-can disturb as long as it fits one page; `scan` handles the case that it does not.
+Paging is by row offset (OBSERVED.md, messages). A range whose last second has elapsed is frozen: each row comes once.
+In an open one rows may come into being while it is read; they move those behind them to later pages, so that a row may
+come twice but none is passed over. `walk` tells repeated ones by their keys, and makes frozen ranges of a long one.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ FREEZE_LAG_S = 2
 
 @dataclass(frozen=True)
 class Windows:
-    """What to ask: frozen ranges newest first, then the tail. `missing_before_s`: for the NOTICE."""
+    """What to ask: the open range, the newest; frozen ones, newest first. `missing_before_s`: for the NOTICE."""
 
     frozen: tuple[tuple[Bound, Bound], ...]
-    tail: Optional[tuple[Bound, Bound]]
+    open: Optional[tuple[Bound, Bound]]
     days: float
     missing_before_s: Optional[int] = None
 
 
 def windows_for(window: Window, wanted: Sequence[Range], *, now_s: int, anchor_s: Optional[int]) -> Windows:
     """The ranges to ask for all of `wanted` (disjoint, oldest first). Those that end in the future become one."""
-    open_ = [range_ for range_ in wanted if not isinstance(range_.high_s, int) or range_.high_s > now_s - FREEZE_LAG_S]
+    open_ = [range_ for range_ in wanted if not isinstance(range_.high_s, int) or range_.high_s > frozen_until_s(now_s)]
     ranges = list(wanted[: len(wanted) - len(open_)])
     if open_:
         ranges.append(Range(open_[0].low_s, open_[-1].high_s))
     parts = [split(window, range_, now_s=now_s, anchor_s=anchor_s) for range_ in reversed(ranges)]
     return Windows(
         frozen=tuple(range_ for part in parts for range_ in part.frozen),
-        tail=next((part.tail for part in parts if part.tail), None),
+        open=next((part.open for part in parts if part.open), None),
         days=sum(part.days for part in parts),
         missing_before_s=next((part.missing_before_s for part in parts if part.missing_before_s is not None), None),
     )
@@ -57,24 +57,29 @@ def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int])
     if wanted.empty:
         return Windows((), None, 0)
     kept_from_s = now_s - window.kept_days * DAY_S
-    frozen_end_s = now_s - FREEZE_LAG_S
+    frozen_end_s = frozen_until_s(now_s)
     if wanted.low_s is UNKNOWN or wanted.high_s is UNKNOWN:
-        return _unknown(window, wanted, kept_from_s, frozen_end_s)
+        return _unknown(window, wanted, kept_from_s)
     first_s = max(kept_from_s, anchor_s or 0)
     low_s = first_s if wanted.low_s is None else max(wanted.low_s, first_s)
     high_s = wanted.high_s
     end_s = frozen_end_s if high_s is None else min(high_s, frozen_end_s)
-    tail: Optional[tuple[Bound, Bound]] = None
-    if high_s is None or high_s > frozen_end_s:
-        tail_low_s = max(low_s, frozen_end_s + 1)
-        tail = (tail_low_s, high_s) if high_s is None or tail_low_s <= high_s else None
+    frozen: list[tuple[Bound, Bound]] = list(_parts(low_s, end_s, window.max_days * DAY_S))
+    open_: Optional[tuple[Bound, Bound]] = None
+    if high_s is None or high_s >= max(frozen_end_s + 1, low_s):
+        open_ = (frozen.pop(0)[0] if frozen else low_s, high_s)
     asks_older = (wanted.low_s is not None and wanted.low_s < first_s) or (high_s is not None and high_s < first_s)
     return Windows(
-        frozen=tuple(_parts(low_s, end_s, window.max_days * DAY_S)),
-        tail=tail,
+        frozen=tuple(frozen),
+        open=open_,
         days=max(end_s - low_s, 0) / DAY_S,
         missing_before_s=first_s if asks_older else None,
     )
+
+
+def frozen_until_s(now_s: int) -> int:
+    """The last unix second of which it is sure, at `now_s`, that no more rows come into being in it."""
+    return now_s - FREEZE_LAG_S
 
 
 def _parts(low_s: int, end_s: int, max_s: int) -> list[tuple[int, int]]:
@@ -87,10 +92,11 @@ def _parts(low_s: int, end_s: int, max_s: int) -> list[tuple[int, int]]:
     return [(edges[i], edges[i + 1] - 1) for i in reversed(range(count))]
 
 
-def _unknown(window: Window, wanted: Range, kept_from_s: int, frozen_end_s: int) -> Windows:
+def _unknown(window: Window, wanted: Range, kept_from_s: int) -> Windows:
     """What to show and to estimate before the bounds are known."""
     low_s = kept_from_s if wanted.low_s is None else wanted.low_s
-    high_s = frozen_end_s if wanted.high_s is None else wanted.high_s
-    tail: Optional[tuple[Bound, Bound]] = (frozen_end_s + 1, None) if wanted.high_s is None else None
     both = wanted.low_s is UNKNOWN and wanted.high_s is UNKNOWN
-    return Windows(((low_s, high_s),), tail, days=1 if both else window.kept_days / 6)
+    days = 1 if both else window.kept_days / 6
+    if wanted.high_s is None:
+        return Windows((), (low_s, None), days)
+    return Windows(((low_s, wanted.high_s),), None, days)

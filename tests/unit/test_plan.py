@@ -53,20 +53,28 @@ def test_drafts_are_another_population() -> None:
     assert not any("drafts" in target for target in targets("messages", LAST_MINUTE))
 
 
-def test_a_recent_range_is_a_frozen_window_and_a_tail() -> None:
-    both = planned("messages", LAST_MINUTE)
-    assert [(chain.first.target, chain.tail) for chain in both.chains] == [
-        (f"/v1/messages?start_ts={NOW_S - 60}&end_ts={NOW_S - 2}&limit=1000", False),
-        (f"/v1/messages?start_ts={NOW_S - 1}&limit=1000", True),
-    ]
-    assert both.windows == 1
+def test_a_recent_range_is_one_open_request() -> None:
+    recent = planned("messages", LAST_MINUTE)
+    (chain,) = recent.chains
+    assert chain.first.target == f"/v1/messages?start_ts={NOW_S - 60}&limit=1000"
+    assert (chain.open, chain.range_s, recent.windows) == (True, (NOW_S - 60, NOW_S - 2), 1)
 
 
-def test_a_tail_keeps_its_upper_bound() -> None:
-    until_tomorrow = ("created", "<", (NOW_S + DAY_S) * US)
-    assert targets("messages", LAST_MINUTE, until_tomorrow)[-1] == (
-        f"/v1/messages?start_ts={NOW_S - 1}&end_ts={NOW_S + DAY_S}&limit=1000"
-    )
+def test_what_has_elapsed_is_not_open() -> None:
+    (chain,) = planned("messages", LAST_MINUTE, ("created", "<=", (NOW_S - 2) * US)).chains
+    assert chain.first.target == f"/v1/messages?start_ts={NOW_S - 60}&end_ts={NOW_S - 2}&limit=1000"
+    assert (chain.open, chain.range_s) == (False, (NOW_S - 60, NOW_S - 2))
+
+
+def test_an_open_range_keeps_its_upper_bound() -> None:
+    (chain,) = planned("messages", LAST_MINUTE, ("created", "<", (NOW_S + DAY_S) * US)).chains
+    assert chain.first.target == f"/v1/messages?start_ts={NOW_S - 60}&end_ts={NOW_S + DAY_S}&limit=1000"
+    assert (chain.open, chain.range_s) == (True, (NOW_S - 60, NOW_S - 2))
+
+
+def test_nothing_of_the_last_seconds_can_be_cut() -> None:
+    (chain,) = planned("messages", ("created", ">=", (NOW_S - 1) * US)).chains
+    assert (chain.open, chain.range_s) == (True, None)
 
 
 @pytest.mark.parametrize(

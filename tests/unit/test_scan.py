@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cio_fdw.lanes import Stop
 from cio_fdw.ranges import US
 from cio_fdw.scan import scan
+from cio_fdw.walk import MAX_OPEN_PAGES
 from cio_fdw.windows import DAY_S, FREEZE_LAG_S
 from tests.unit.scan_world import NOW_S, Messages, lane_threads, world_of
 
@@ -52,27 +53,66 @@ def test_rows_arriving_during_the_scan_disturb_nothing(
     assert {(f"m{i}",) for i in range(len(created_s))} <= set(seen)
 
 
-def test_a_tail_with_more_pages_is_asked_again_when_it_is_frozen() -> None:
-    world = world_of(Messages([NOW_S, NOW_S, NOW_S]), max_concurrency=1)
-    assert world.rows(world.plan("messages", ("created", ">=", NOW_S * US), page_size="2")) == [
-        ("m2",), ("m1",), ("m0",)
-    ]  # fmt: skip
-    assert world.targets == [
-        f"/v1/messages?start_ts={NOW_S}&limit=2",
-        f"/v1/messages?start_ts={NOW_S}&limit=2&end_ts={NOW_S + 5}",
-        f"/v1/messages?start_ts={NOW_S}&limit=2&end_ts={NOW_S + 5}&start=v20%3A2",
+@pytest.mark.parametrize("ago_s", [0, 3600], ids=["newer than all that is frozen", "frozen"])
+def test_a_short_open_range_is_read_by_its_cursor(ago_s: int) -> None:
+    world = world_of(Messages([NOW_S - ago_s] * 7))
+    made = world.plan("messages", ("created", ">=", (NOW_S - ago_s) * US), page_size="2")
+    assert world.rows(made) == [(f"m{i}",) for i in range(6, -1, -1)]
+    first = f"/v1/messages?start_ts={NOW_S - ago_s}&limit=2"
+    assert world.targets == [first, *(f"{first}&start=v20%3A{offset}" for offset in (2, 4, 6))]
+
+
+def test_the_newest_part_of_an_open_range_that_is_cut_stays_open() -> None:
+    world = world_of(Messages([NOW_S - 60 * i for i in range(100)]))
+    made = world.plan("messages", ("created", ">=", (NOW_S - 6000) * US), page_size="10")
+    assert Counter(world.rows(made)) == Counter((f"m{i}",) for i in range(100))
+    open_ = {target.partition("&start=")[0] for target in world.targets if "end_ts" not in target}
+    assert len(open_) == 2, "the whole range, and its newest part"
+    assert len(world.targets) <= 10 + 4
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_long_open_range_becomes_frozen_ones_and_what_is_newer(width: int) -> None:
+    world = world_of(Messages([NOW_S - 60 * i for i in range(1000)]), max_concurrency=width)
+    made = world.plan("messages", ("created", ">=", (NOW_S - 60_000) * US), page_size="10")
+    assert Counter(world.rows(made)) == Counter((f"m{i}",) for i in range(1000))
+    assert [target for target in world.targets if "end_ts" not in target] == [
+        f"/v1/messages?start_ts={NOW_S - 60_000}&limit=10",
+        f"/v1/messages?start_ts={NOW_S - 1}&limit=10",
+    ]
+    assert len(world.targets) <= 100 + 6
+
+
+def test_an_open_range_in_no_order_of_time_is_frozen() -> None:
+    world = world_of(Messages([NOW_S - i for i in range(600)], order="shuffled"))
+    made = world.plan("messages", ("created", ">=", (NOW_S - 600) * US), page_size="200")
+    assert Counter(world.rows(made)) == Counter((f"m{i}",) for i in range(600))
+    assert [target for target in world.targets if "start=" not in target] == [
+        f"/v1/messages?start_ts={NOW_S - 600}&limit=200",
+        f"/v1/messages?start_ts={NOW_S - 600}&limit=200&end_ts={NOW_S - 2}",
+        f"/v1/messages?start_ts={NOW_S - 1}&limit=200",
     ]
 
 
-def test_a_frozen_tail_is_not_asked_for_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = world_of(Messages([NOW_S] * 3), max_concurrency=1)
+def test_a_range_that_grows_as_fast_as_it_is_read_ends() -> None:
+    world = world_of(Messages([NOW_S] * 3, arriving=2), max_concurrency=1)
+    seen = Counter(world.rows(world.plan("messages", ("created", ">=", NOW_S * US), page_size="2")))
+    assert set(seen.values()) == {1}
+    assert {("m0",), ("m1",), ("m2",)} <= set(seen)
+    open_ = [target for target in world.targets if "end_ts" not in target]
+    assert len(open_) == MAX_OPEN_PAGES
+    assert len(world.targets) <= 2 * MAX_OPEN_PAGES + 15
+
+
+def test_a_range_is_not_asked_for_as_frozen_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(Messages([NOW_S] * (MAX_OPEN_PAGES + 1)), max_concurrency=1)
     waits_s: list[float] = []
     monkeypatch.setattr(Stop, "sleep", lambda _stop, seconds: waits_s.append(seconds))
     tools = replace(world.tools, clock=lambda: float(NOW_S))
-    made = world.plan("messages", ("created", ">=", NOW_S * US), page_size="2")
-    assert list(scan(made, tools)) == [[("m2",), ("m1",)], [("m0",)]]
-    # Both requests of the frozen range, as this clock stands still; the first page waits for nothing.
-    assert [wait_s for wait_s in waits_s if wait_s] == [FREEZE_LAG_S, FREEZE_LAG_S]
+    made = world.plan("messages", ("created", ">=", NOW_S * US), page_size="1")
+    assert sum(map(len, scan(made, tools))) == MAX_OPEN_PAGES + 1
+    # As this clock stands still, each request of the frozen range waits; those of the open one wait for nothing.
+    assert [wait_s for wait_s in waits_s if wait_s] == [FREEZE_LAG_S] * (MAX_OPEN_PAGES + 1)
 
 
 def test_nothing_is_sent_before_the_first_batch_is_asked_for() -> None:
@@ -97,7 +137,7 @@ def test_the_width_grows_with_the_appetite_up_to_the_limit() -> None:
     world = world_of(Messages(list(range(NOW_S - 183 * DAY_S, NOW_S - DAY_S, DAY_S))), max_concurrency=3)
     world.fetcher.delay_s = 0.01
     made = world.plan("messages", page_size="10")
-    assert len(made.chains) == 3
+    assert len(made.chains) == 2
     batches = scan(made, world.tools)
     next(batches)
     assert world.fetcher.most_in_flight == 1
@@ -108,7 +148,7 @@ def test_the_width_grows_with_the_appetite_up_to_the_limit() -> None:
 def test_empty_pages_give_no_batch() -> None:
     world = world_of(Messages([]))
     assert list(scan(world.plan("messages"), world.tools)) == []
-    assert len(world.targets) == 3
+    assert len(world.targets) == 2
 
 
 def test_a_plan_without_requests_gives_no_row_and_starts_no_thread() -> None:

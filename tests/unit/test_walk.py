@@ -1,4 +1,4 @@
-"""One chain of requests: the next request, the end, loops, and a tail that does not fit one page."""
+"""One chain of requests: the next request, the end, loops, and an open range whose rows shift."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from msgspec import Raw
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.errors import PagingError
+from cio_fdw.errors import PagingError, RecordError
 from cio_fdw.pages import Page
 from cio_fdw.plan import Chain, Request
-from cio_fdw.walk import MAX_EMPTY_PAGES, Walk
+from cio_fdw.walk import MAX_EMPTY_PAGES, MAX_OPEN_PAGES, Walk
 from cio_fdw.windows import FREEZE_LAG_S
 
 MESSAGES = ENDPOINTS["messages"]
@@ -19,8 +19,19 @@ NOW_S = 1_767_312_000
 FROZEN = Chain(Request("/v1/messages", (("start_ts", "5"), ("end_ts", "9"), ("limit", "1000"))))
 
 
-def tail(*params: tuple[str, str]) -> Chain:
-    return Chain(Request("/v1/messages", (("start_ts", str(NOW_S - 1)), *params, ("limit", "1000"))), tail=True)
+def open_(*params: tuple[str, str]) -> Chain:
+    return Chain(Request("/v1/messages", (("start_ts", str(NOW_S - 1)), *params, ("limit", "1000"))), open=True)
+
+
+def long_walk(*params: tuple[str, str]) -> Walk:
+    """A walk over an open range that has read as many pages as it may, with the rows "0", "1", …"""
+    walk = Walk(open_(*params), MESSAGES)
+    for number in range(1, MAX_OPEN_PAGES):
+        walk.first_time([(str(number),)])
+        assert walk.advance(page(f"x{number}"), NOW_S)
+        assert dict(walk.request.params)["start"] == f"x{number}"
+    walk.first_time([(str(MAX_OPEN_PAGES),)])
+    return walk
 
 
 def page(cursor: Optional[str]) -> Page:
@@ -77,10 +88,20 @@ def test_walks_do_not_share_cursors() -> None:
         assert Walk(FROZEN, MESSAGES).advance(page("a"), NOW_S)
 
 
-def test_a_tail_that_fits_one_page_ends() -> None:
-    walk = Walk(tail(), MESSAGES)
+def test_an_open_range_that_fits_one_page_ends() -> None:
+    walk = Walk(open_(), MESSAGES)
     assert not walk.advance(page(None), NOW_S)
-    assert walk.request == tail().first
+    assert walk.request == open_().first
+
+
+def test_rows_of_an_open_range_may_come_again() -> None:
+    walk = Walk(open_(), MESSAGES)
+    walk.first_time([("a",), ("b",)])
+    assert walk.advance(page("x"), NOW_S)
+    assert walk.first_time([("b",), ("c",)]) == [False, True]
+    assert walk.advance(page("y"), NOW_S)
+    assert dict(walk.request.params) == {"start_ts": str(NOW_S - 1), "limit": "1000", "start": "y"}
+    assert walk.not_before_s == 0
 
 
 @pytest.mark.parametrize(
@@ -91,35 +112,53 @@ def test_a_tail_that_fits_one_page_ends() -> None:
         ([("end_ts", str(NOW_S + 3))], NOW_S + 3),
     ],
 )
-def test_a_tail_that_does_not_fit_starts_again_as_a_frozen_range(params: Any, end_s: int) -> None:
-    walk = Walk(tail(*params), MESSAGES)
-    assert walk.advance(page("a"), NOW_S + 7)
+def test_an_open_range_that_is_long_starts_again_as_a_frozen_one(params: Any, end_s: int) -> None:
+    walk = long_walk(*params)
+    assert walk.advance(page("y"), NOW_S + 7)
     expected = {"start_ts": str(NOW_S - 1), "end_ts": str(end_s), "limit": "1000"}
     assert dict(walk.request.params) == expected
     assert walk.not_before_s == end_s + FREEZE_LAG_S
     assert walk.page_number == 1
-    # The token of the open range belongs to another set; the frozen one may well hand it out again.
-    assert walk.advance(page("a"), NOW_S + 60)
-    assert dict(walk.request.params) == {**expected, "start": "a"}
+    assert walk.first_time([("1",), ("2",), ("new",)]) == [False, False, True]
+    # The tokens of the open range belong to another set; the frozen one may well hand them out again.
+    for number in range(1, 2 * MAX_OPEN_PAGES):
+        assert walk.advance(page(f"x{number}"), NOW_S + 60)
+        assert dict(walk.request.params) == {**expected, "start": f"x{number}"}
+    # In a frozen range a row comes once: no more keys are kept.
+    assert walk.first_time([("3",), ("more",)]) == [False, True]
+    assert walk.first_time([("more",)]) == [True]
     assert not walk.advance(page(None), NOW_S + 60)
 
 
-def test_a_frozen_tail_that_loops_is_an_error() -> None:
-    walk = Walk(tail(), MESSAGES)
+def test_a_frozen_range_that_loops_is_an_error() -> None:
+    walk = long_walk()
     assert walk.advance(page("a"), NOW_S)
     assert walk.advance(page("a"), NOW_S)
     with pytest.raises(PagingError):
         walk.advance(page("a"), NOW_S)
 
 
-def test_a_tail_needs_a_window() -> None:
-    walk = Walk(Chain(Request("/v1/x"), tail=True), ENDPOINTS["campaign_actions"])
-    with pytest.raises(ValueError, match=r"^campaign_actions has a tail without a window$"):
+def test_an_open_range_needs_a_window() -> None:
+    walk = Walk(Chain(Request("/v1/x"), open=True), ENDPOINTS["campaign_actions"])
+    walk.page_number = MAX_OPEN_PAGES
+    with pytest.raises(ValueError, match=r"^campaign_actions has an open range without a window$"):
         walk.advance(page("a"), NOW_S)
 
 
+def test_rows_of_an_open_range_need_a_key_once_there_are_more() -> None:
+    walk = Walk(open_(), MESSAGES)
+    assert walk.first_time([("a",), (None,)]) == [True, True]
+    assert not walk.advance(page(None), NOW_S)
+    with pytest.raises(RecordError) as caught:
+        walk.advance(page("x"), NOW_S)
+    assert caught.value.message == (
+        "table messages: a record has no id, so that it could not be told whether it comes again"
+    )
+    assert caught.value.hint == "Give an upper bound in the past, so that no row is added while the others are read."
+
+
 def test_a_key_with_a_null_never_counts_as_a_repetition() -> None:
-    assert Walk(tail(), MESSAGES).first_time([(7, None), (7, None), (7, "a"), (7, "a")]) == [True, True, True, False]
+    assert Walk(open_(), MESSAGES).first_time([(7, None), (7, None), (7, "a"), (7, "a")]) == [True, True, True, False]
 
 
 def test_a_list_whose_rows_may_shift_may_repeat() -> None:
@@ -129,11 +168,11 @@ def test_a_list_whose_rows_may_shift_may_repeat() -> None:
 
 
 def test_first_time() -> None:
-    walk = Walk(tail(), MESSAGES)
+    walk = Walk(open_(), MESSAGES)
     assert walk.may_repeat
     assert walk.first_time([("a",), ("b",), ("a",)]) == [True, True, False]
     assert walk.first_time([("c",), ("b",)]) == [True, False]
-    assert Walk(tail(), MESSAGES).first_time([("a",)]) == [True]
+    assert Walk(open_(), MESSAGES).first_time([("a",)]) == [True]
 
 
 def test_a_feed_by_page_tells_its_cursors_and_one_page_is_all() -> None:

@@ -1,4 +1,4 @@
-"""Time bounds to ranges of whole seconds, and those to frozen windows and a tail."""
+"""Time bounds to ranges of whole seconds, and those to frozen ranges and an open one."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_windows_are_frozen_disjoint_and_cover_exactly(low_s: Any, high_s: Any, 
         assert start_s <= end_s <= NOW_S - FREEZE_LAG_S
         assert end_s - start_s < MAX_S
     assert list(windows.frozen) == sorted(windows.frozen, reverse=True), "newest first"
-    oldest_first = [*reversed(windows.frozen), *([windows.tail] if windows.tail else [])]
+    oldest_first = [*reversed(windows.frozen), *([windows.open] if windows.open else [])]
     for (_, end_s), (start_s, _) in zip(oldest_first, oldest_first[1:]):
         assert start_s == end_s + 1
     if high_s is not None and high_s < first_s:
@@ -167,10 +167,10 @@ def test_windows_are_frozen_disjoint_and_cover_exactly(low_s: Any, high_s: Any, 
         assert oldest_first[0][0] == first_s
         assert oldest_first[-1][1] == high_s
     if high_s is not None and high_s <= FROZEN_END_S:
-        assert windows.tail is None
+        assert windows.open is None
     elif high_s is None:
-        assert windows.tail is not None
-        assert windows.tail[0] > FROZEN_END_S
+        assert windows.open is not None
+        assert NOW_S - windows.open[0] < MAX_S + FREEZE_LAG_S
     assert 0 <= windows.days < math.inf
 
 
@@ -181,7 +181,8 @@ def test_windows_are_frozen_disjoint_and_cover_exactly(low_s: Any, high_s: Any, 
 def test_no_more_windows_than_needed(low_s: int) -> None:
     windows = split(WINDOW, Range(low_s, None), now_s=NOW_S, anchor_s=None)
     length_s = max(FROZEN_END_S - low_s + 1, 0)
-    assert len(windows.frozen) == math.ceil(length_s / MAX_S)
+    assert windows.open is not None
+    assert len(windows.frozen) + 1 == max(math.ceil(length_s / MAX_S), 1)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,8 @@ def test_no_more_windows_than_needed(low_s: int) -> None:
             Windows(((NOW_S - 3 * DAY_S, NOW_S - 2 * DAY_S),), None, 1),
         ),
         (Range(NOW_S - 1, None), Windows((), (NOW_S - 1, None), 0)),
+        (Range(NOW_S - DAY_S - 2, None), Windows((), (NOW_S - DAY_S - 2, None), 1)),
+        (Range(NOW_S - DAY_S - 2, NOW_S - 1), Windows((), (NOW_S - DAY_S - 2, NOW_S - 1), 1)),
         (Range(NOW_S, NOW_S), Windows((), (NOW_S, NOW_S), 0)),
         (Range(NOW_S + 60, None), Windows((), (NOW_S + 60, None), 0)),
         (Range(NOW_S - 2, NOW_S - 2), Windows(((NOW_S - 2, NOW_S - 2),), None, 0)),
@@ -204,9 +207,9 @@ def test_split_of_recent_ranges(wanted: Range, expected: Windows) -> None:
 
 def test_no_bound_reads_what_the_api_keeps_in_two_windows() -> None:
     windows = split(WINDOW, Range(None, None), now_s=NOW_S, anchor_s=None)
-    assert len(windows.frozen) == 2
-    assert windows.frozen[-1][0] == KEPT_FROM_S
-    assert windows.tail == (NOW_S - 1, None)
+    middle_s = NOW_S - 92 * DAY_S - 1
+    assert windows.frozen == ((KEPT_FROM_S, middle_s - 1),)
+    assert windows.open == (middle_s, None)
     assert windows.missing_before_s is None
 
 
@@ -232,7 +235,8 @@ def test_what_is_missing_is_known(low_s: Any, high_s: Any, anchor_s: Any, missin
 
 def test_the_anchor_counts_only_when_later_than_what_is_kept() -> None:
     def oldest(low_s: Any, anchor_s: int) -> Any:
-        return split(WINDOW, Range(low_s, None), now_s=NOW_S, anchor_s=anchor_s).frozen[-1][0]
+        windows = split(WINDOW, Range(low_s, None), now_s=NOW_S, anchor_s=anchor_s)
+        return [windows.open, *windows.frozen][-1][0]  # type: ignore[index]
 
     assert oldest(None, NOW_S - 30 * DAY_S) == NOW_S - 30 * DAY_S
     assert oldest(None, NOW_S - 900 * DAY_S) == KEPT_FROM_S
@@ -243,18 +247,18 @@ def test_the_anchor_counts_only_when_later_than_what_is_kept() -> None:
 def test_a_lower_bound_adds_no_rows() -> None:
     unbounded = split(WINDOW, Range(None, None), now_s=NOW_S, anchor_s=None)
     bounded = split(WINDOW, Range(-(10**12), None), now_s=NOW_S, anchor_s=None)
-    assert (bounded.frozen, bounded.tail) == (unbounded.frozen, unbounded.tail)
+    assert (bounded.frozen, bounded.open) == (unbounded.frozen, unbounded.open)
     assert split(WINDOW, Range(-(10**12), KEPT_FROM_S - 1), now_s=NOW_S, anchor_s=None).frozen == ()
 
 
 @pytest.mark.parametrize(
-    ("wanted", "frozen", "tail", "days"),
+    ("wanted", "frozen", "open_", "days"),
     [
         (Range(UNKNOWN, UNKNOWN), ((UNKNOWN, UNKNOWN),), None, 1),
-        (Range(UNKNOWN, None), ((UNKNOWN, FROZEN_END_S),), (NOW_S - 1, None), 184 / 6),
+        (Range(UNKNOWN, None), (), (UNKNOWN, None), 184 / 6),
         (Range(None, UNKNOWN), ((KEPT_FROM_S, UNKNOWN),), None, 184 / 6),
         (Range(5, UNKNOWN), ((5, UNKNOWN),), None, 184 / 6),
     ],
 )
-def test_unknown_bounds_are_shown_as_such(wanted: Range, frozen: Any, tail: Any, days: float) -> None:
-    assert split(WINDOW, wanted, now_s=NOW_S, anchor_s=None) == Windows(frozen, tail, days)
+def test_unknown_bounds_are_shown_as_such(wanted: Range, frozen: Any, open_: Any, days: float) -> None:
+    assert split(WINDOW, wanted, now_s=NOW_S, anchor_s=None) == Windows(frozen, open_, days)
