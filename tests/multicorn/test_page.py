@@ -31,6 +31,6 @@ def test_every_entry_of_the_lists_is_a_test() -> None:
     gone = []
     for one in sorted(named):
         path, _, name = one.partition("::")
-        if not re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE):
+        if not re.search(rf"^def {name.partition('[')[0]}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE):
             gone.append(one)
     assert gone == []

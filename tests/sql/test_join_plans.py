@@ -29,9 +29,9 @@ class Join(NamedTuple):
 
 
 JOINS = {
-    # A campaign's messages of six months are two windows and a tail.
+    # A campaign's messages of six months are two windows.
     "messages of one campaign": Join(
-        "messages m join campaigns c on c.id = m.campaign_id where c.name = '{campaign}'", {"messages"}, 1 + 3
+        "messages m join campaigns c on c.id = m.campaign_id where c.name = '{campaign}'", {"messages"}, 1 + 2
     ),
     "messages of all campaigns": Join(
         "messages m join campaigns c on c.id = m.campaign_id", set(), 1 + WHOLE

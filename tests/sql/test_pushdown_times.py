@@ -9,7 +9,7 @@ import pytest
 
 from cio_fdw.simulator.client import Simulator
 from tests.sql.days import DAY, DAY_BOUNDS, DAY_PARAMS, NEXT, ONE_DAY, dated
-from tests.sql.helpers import Connection, asked, epoch, params, rows, value
+from tests.sql.helpers import Connection, asked, epoch, params, rows, server_option, value
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +81,44 @@ def test_bounds_that_are_not_implied_are_not_pushed(db: Connection, sim: Simulat
 def test_stable_functions_reach_the_api_as_values(db: Connection, sim: Simulator, now: str) -> None:
     at = value(db, "select extract(epoch from now())::bigint")
     rows(db, f"select id from customerio.messages where created > {now} - interval '1 day'")
-    frozen, tail = sorted((params(target) for target in asked(sim)), key=lambda found: found["start_ts"])
-    assert abs(int(frozen["start_ts"]) - (at - 86400)) <= 2
-    assert int(frozen["end_ts"]) + 1 == int(tail["start_ts"])
-    assert abs(int(tail["start_ts"]) - at) <= 3
-    assert "end_ts" not in tail
+    (target,) = asked(sim)
+    assert abs(int(params(target)["start_ts"]) - (at - 86400)) <= 2
+    assert "end_ts" not in params(target)
+
+
+def test_a_range_that_ended_is_asked_for_with_its_end(db: Connection, sim: Simulator) -> None:
+    at = value(db, "select extract(epoch from now())::bigint")
+    condition = "created between now() - interval '1 day' and now() - interval '9 s'"
+    rows(db, f"select id from customerio.messages where {condition}")
+    low_s, high_s = map(int, bounds(sim))
+    assert abs(low_s - (at - 86400)) <= 2
+    assert abs(high_s - (at - 9)) <= 2
+
+
+def test_rows_that_come_while_an_open_range_is_read(db: Connection, sim: Simulator) -> None:
+    """They move the others to later pages."""
+    at, newest = value(db, "select extract(epoch from now())::bigint"), sim.data("messages")[-1]
+    fresh = [{**newest, "id": f"fresh{i}", "created": at - 5 - 60 * i} for i in range(10)]
+    later = [{**newest, "id": f"later{i}", "created": at - i} for i in range(3)]
+    sim.put_rows("messages", fresh)
+    try:
+        with server_option(db, "page_size", "4"), db.transaction():
+            sim.reset()
+            cursor = db.cursor("reading")
+            cursor.execute("select id from customerio.messages where created > now() - interval '11 minutes'")
+            found = [cursor.fetchone()]
+            sim.put_rows("messages", later)
+            found += cursor.fetchall()
+        ids = [row[0] for row in found if row]
+        assert len(set(ids)) == len(ids)
+        assert {row["id"] for row in fresh} <= set(ids)
+        first, *others = asked(sim)
+        assert others
+        assert all(params(first).items() <= params(other).items() for other in others), "one walk"
+        assert "end_ts" not in params(first)
+    finally:
+        for row in (*fresh, *later):
+            sim.delete_row("messages", row["id"])
 
 
 def test_current_date(db: Connection, sim: Simulator) -> None:
@@ -120,13 +153,13 @@ def test_plpgsql_variables_and_views(db: Connection, sim: Simulator) -> None:
 
 def test_windows_cover_six_months_and_no_more_than_180_days_each(db: Connection, sim: Simulator) -> None:
     rows(db, "select id from customerio.messages")
-    windows = {(found["start_ts"], found.get("end_ts")) for found in map(params, asked(sim))}
-    frozen = sorted((int(low), int(high)) for low, high in windows if high)
-    assert [high + 1 for _, high in frozen[:-1]] == [low for low, _ in frozen[1:]]
-    assert all(high - low < 180 * 86400 for low, high in frozen)
-    assert frozen[-1][1] - frozen[0][0] >= 183 * 86400
-    (tail,) = (int(low) for low, high in windows if not high)
-    assert tail == frozen[-1][1] + 1
+    older, newer = sorted({(int(p["start_ts"]), p.get("end_ts")) for p in map(params, asked(sim))})
+    assert older[1] is not None
+    assert int(older[1]) + 1 == newer[0]
+    assert newer[1] is None
+    at = value(db, "select extract(epoch from now())::bigint")
+    assert max(at - newer[0], newer[0] - older[0]) < 180 * 86400
+    assert at - older[0] >= 183 * 86400
 
 
 def test_a_lower_bound_beyond_the_retention_adds_no_rows_and_says_so(db: Connection, sim: Simulator) -> None:

@@ -33,9 +33,9 @@ def matching(db: Connection, condition: str) -> list[tuple[Any, ...]]:
 
 
 def ranges(db: Connection, sim: Simulator, condition: str) -> list[tuple[int, int]]:
-    """The closed ranges asked for, oldest first."""
+    """The ranges asked for, oldest first; one without an end ends now."""
     matching(db, condition)
-    found = {(int(p["start_ts"]), int(p["end_ts"])) for p in map(params, asked(sim)) if "end_ts" in p}
+    found = {(int(p["start_ts"]), int(p.get("end_ts", NOW_S))) for p in map(params, asked(sim))}
     return sorted(found)
 
 
