@@ -6,13 +6,16 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
 from tests.certificates import Own
+from tests.unit.http_servers import Kit
 
 PASSWORD = "redis-secret"
 
@@ -79,8 +82,29 @@ class RedisServer:
         files = ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
         return ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *files]
 
+    @contextmanager
+    def heard_late(self, by_s: float) -> Iterator[str]:
+        """A URL of it, whose answers take that much longer."""
+
+        def handler(conn: socket.socket, _number: int) -> None:
+            with socket.create_connection(("127.0.0.1", self.port)) as upstream:
+                threading.Thread(target=forward, args=(conn, upstream, 0.0), daemon=True).start()
+                forward(upstream, conn, by_s)
+
+        with Kit() as kit:
+            yield f"redis://127.0.0.1:{kit.server(handler).port}/3"
+
     def stop(self) -> None:
         process, self._process = self._process, None
         if process:
             process.kill()
             process.wait()
+
+
+def forward(source: socket.socket, target: socket.socket, after_s: float) -> None:
+    """Hands on what comes until either side ends."""
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            time.sleep(after_s)
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)

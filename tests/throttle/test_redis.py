@@ -96,6 +96,19 @@ def test_a_turn_that_was_not_used_in_time(redis: RedisServer) -> None:
         assert not turn.holds(), "there was a 429 meanwhile"
 
 
+def test_a_turn_that_was_heard_of_late(redis: RedisServer) -> None:
+    """It counts from when its request left: the API counts when it arrives."""
+    with redis.heard_late(0.06) as url:
+        late = RedisThrottle(Redis(url, Secret(PASSWORD)), KEY, Limits(1, 3), 60)
+        waited(late)  # connects
+        with late.slot(time.sleep) as turn:
+            assert turn.holds()
+            left_s = time.monotonic()
+            turn.left()
+    with throttle_at(redis, per_s=1).slot(time.sleep):
+        assert time.monotonic() - left_s >= WINDOW_S - remote.HEARD_S
+
+
 def test_a_pause_and_a_cancel(redis: RedisServer) -> None:
     throttle = throttle_at(redis)
     throttle.pause(60, time.sleep)
