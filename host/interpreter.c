@@ -58,6 +58,27 @@ admit_plpython(void)
 	Py_XDECREF(names);
 }
 
+/* What Python takes for its start, generously. */
+#define START_BYTES (32 * 1024 * 1024)
+
+/*
+ * check_memory raises an error where memory is so short that Python could not
+ * start: without it, Python ends the process, and PostgreSQL then all others.
+ */
+static void
+check_memory(void)
+{
+	/* Volatile, or the compiler does without both calls. */
+	void	   *volatile room = malloc(START_BYTES);
+
+	if (!room)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Python needs %d MB to start.", START_BYTES / (1024 * 1024))));
+	free(room);
+}
+
 /*
  * initialize starts CPython: no signal handlers, no environment variables, no
  * change of locale, and the site-packages of the recorded interpreter.
@@ -75,6 +96,7 @@ initialize(void)
 				 errhint("Set cio_fdw.python to a Python %d.%d that the server's operating system user can read.",
 						 PY_MAJOR_VERSION, PY_MINOR_VERSION)));
 
+	check_memory();
 	PyPreConfig_InitIsolatedConfig(&preconfig);
 	preconfig.utf8_mode = 1;
 	check_status(Py_PreInitialize(&preconfig), NULL);
