@@ -105,12 +105,15 @@ def _started(command: list[str], line: socket.socket) -> Popen[bytes]:
 def _tie(child: Popen[bytes], line: socket.socket) -> None:
     """Has the kernel end the program once the other end of `line` is shut down or closed.
 
-    So it does not outlive a backend that is killed. Elsewhere than on Linux it then ends when the name server answers.
+    So it does not outlive a backend that is killed. Where the system cannot do that, it then ends when the name server
+    answers.
     """
     if sys.platform == "linux":
-        fcntl.fcntl(line, fcntl.F_SETOWN, child.pid)
-        fcntl.fcntl(line, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(line, fcntl.F_SETFL, os.O_ASYNC)
+        # Some sandboxes imitate Linux without this.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(line, fcntl.F_SETOWN, child.pid)
+            fcntl.fcntl(line, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(line, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def _read(line: socket.socket, child: Popen[bytes], stop: Stop, deadline_s: float) -> bytes:
