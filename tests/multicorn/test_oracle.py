@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from cio_fdw.simulator.client import Simulator
+from tests.clients.days import DAY, EARLY, LATE
 from tests.sql.helpers import Connection, rows
 
 STATEMENTS = 250
@@ -18,10 +19,10 @@ STYLES = ("ISO, MDY", "SQL, DMY", "Postgres, MDY", "German, DMY")
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata")
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
     "messages": {
-        "created": ("2026-10-05", "2026-10-25 00:30+00", "2026-07-01 12:00:00.5+00", "epoch", "infinity", "-infinity"),
+        "created": (DAY, f"{LATE} 00:30+00", f"{EARLY} 12:00:00.5+00", "epoch", "infinity", "-infinity"),
         "campaign_id": ("1", "3", "7", "0", "-5", "9000000000"),
         "type": ("email", "push", "Email", "", "?"),
-        "opened": ("2026-10-05", "2026-11-01"),
+        "opened": (DAY, LATE),
         "forgotten": ("true", "false"),
     },
     "campaigns": {
@@ -31,7 +32,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "created": ("2026-01-01",),
     },
     "campaign_actions": {"campaign_id": ("1", "2", "999999", "0"), "type": ("email", "webhook"), "id": ("11", "21")},
-    "newsletters": {"id": ("1", "2", "3"), "sent_at": ("2026-10-01", "2026-11-01")},
+    "newsletters": {"id": ("1", "2", "3"), "sent_at": (DAY, LATE)},
     "segment_membership": {"segment_id": ("1", "2", "77"), "cio_id": ("x", "")},
 }
 TYPES = {"created": "timestamptz", "opened": "timestamptz", "sent_at": "timestamptz", "type": "text", "name": "text",

@@ -7,6 +7,7 @@ each; here it is what a user sees.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -19,10 +20,12 @@ from cio_fdw.server import database as native_door
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn import door
+from tests.sql.days import DATES, dated
 from tests.sql.helpers import Connection
 
 AS_TEXT = ("json", "jsonb", "timestamptz", "timestamp", "date", "interval")
-OF_OCTOBER = "select count(*) from customerio.messages where created"
+DAY, NEXT = (date.fromisoformat(DATES[name]) for name in ("day", "next"))
+OF_MESSAGES = "select count(*) from customerio.messages where created"
 SAME = (
     "select type, count(*), count(opened) from customerio.messages where created > now() - interval '9 d' group by 1",
     "select c.name, count(*) from customerio.messages m join customerio.campaigns c on c.id = m.campaign_id group by 1",
@@ -36,22 +39,22 @@ SAME = (
     "select * from sends order by 1, 2",
     "select cio.mirror('customerio.campaigns', 'analytics.campaigns')",
     "select count(*) from analytics.campaigns",
-    f"{OF_OCTOBER} >= '2026-10-05' and created < '2026-10-06'",
+    dated(f"{OF_MESSAGES} >= '{{day}}' and created < '{{next}}'"),
     "set datestyle = 'German, DMY'; set timezone = 'America/New_York'; set intervalstyle = 'iso_8601'",
-    f"{OF_OCTOBER} >= '05.10.2026' and created < '06.10.2026'",
+    f"{OF_MESSAGES} >= '{DAY:%d.%m.%Y}' and created < '{NEXT:%d.%m.%Y}'",
     "select created, created - now() > '1 day' from customerio.campaigns order by id",
     "set datestyle = 'Postgres, DMY'; set timezone = 'Asia/Kolkata'",
-    f"{OF_OCTOBER} >= '5 oct 2026' and created < timestamp '2026-10-06 00:00:00.5'",
+    f"{OF_MESSAGES} >= '{DAY:%d %b %Y}' and created < timestamp '{NEXT} 00:00:00.5'",
     "reset datestyle; reset timezone; reset intervalstyle",
-    f"{OF_OCTOBER} > '2020-01-01'",
-    f"{OF_OCTOBER} > '-infinity' and created < 'infinity'",
-    f"{OF_OCTOBER} is null",
-    f"{OF_OCTOBER} > (select max(created) - interval '3 days' from customerio.messages)",
+    f"{OF_MESSAGES} > '2020-01-01'",
+    f"{OF_MESSAGES} > '-infinity' and created < 'infinity'",
+    f"{OF_MESSAGES} is null",
+    f"{OF_MESSAGES} > (select max(created) - interval '3 days' from customerio.messages)",
     "prepare p (bigint, bigint[], timestamptz, text) as select count(*) from customerio.messages "
     "where campaign_id = $1 and campaign_id = any ($2) and created > $3 and type = $4",
-    "execute p (3, '{3,4}', '2026-10-01', 'email')",
+    f"execute p (3, '{{3,4}}', '{DAY}', 'email')",
     "set plan_cache_mode = force_generic_plan",
-    "execute p (3, '{3,4}', '2026-10-01', 'email')",
+    f"execute p (3, '{{3,4}}', '{DAY}', 'email')",
     "execute p (null, null, null, null)",
     "reset plan_cache_mode; deallocate p",
     "begin; declare c cursor for select id from customerio.campaigns order by id; fetch 5 from c",
@@ -94,7 +97,7 @@ DIFFERENT = {
     "select count(*) from customerio.messages where created > current_date": "Multicorn fails on it",
     "insert into customerio.campaigns (id) values (1)": "its own text and XX000",
     "analyze customerio.campaigns": "not available",
-    "explain select * from customerio.messages where created::date = '2026-10-05'": "not pushed",
+    "explain select * from customerio.messages where created::date = current_date - 52": "not pushed",
     "explain (format json) select * from customerio.campaigns": "one key for all",
     "create server other foreign data wrapper cio_fdw options (regoin 'us')": "checked when a table is used",
     "import foreign schema customerio limit to (no_such) from server customerio into again": "XX000",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import psycopg
@@ -13,9 +14,12 @@ from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn import door
-from tests.sql.helpers import Connection, asked, epoch, params, plan_lines, refused, rows, server_option, value
+from tests.native import recognition_days
+from tests.sql.days import DAY_BOUNDS, DAY_PARAMS, ONE_DAY, dated
+from tests.sql.helpers import Connection, asked, params, plan_lines, refused, rows, server_option, value
 
-DAY = "created >= '2026-10-05 00:00+00' and created < '2026-10-06 00:00+00'"
+CLOCKS = recognition_days.dates(datetime.now(timezone.utc))["berlin"]
+"""The last day on which the clocks of Berlin changed."""
 SESSIONS = [
     (style, zone)
     for style in ("ISO, MDY", "SQL, DMY", "SQL, MDY", "Postgres, DMY", "Postgres, MDY", "German, DMY")
@@ -35,15 +39,15 @@ def local(db: Connection) -> Iterator[str]:
 def test_moments_in_every_session(db: Connection, sim: Simulator, local: str, style: str, zone: str) -> None:
     rows(db, "select set_config('datestyle', %s, false), set_config('timezone', %s, false)", [style, zone])
     for condition in (
-        "created >= '2026-10-05 00:00+00' and created < '2026-10-05 12:00+00'",
-        "created between '2026-10-25 00:30+00' and '2026-10-25 01:30+00'",
-        "created < timestamp '2026-07-01 12:00:00.5'",
-        "created >= date '2026-10-01' and created <= date '2026-11-01'",
+        dated("created >= '{day} 00:00+00' and created < '{day} 12:00+00'"),
+        f"created between '{CLOCKS} 00:30+00' and '{CLOCKS} 01:30+00'",
+        dated("created < timestamp '{early} 12:00:00.5'"),
+        dated("created >= date '{day}' and created <= date '{late}'"),
         "created > now()::timestamp - interval '40 days'",
         "created > now()::timestamp(0)",
         "created > (now() at time zone 'Asia/Tokyo') - interval '30 days'",
         "created < now()::date and created > now() - interval '9 days'",
-        "created = any (array['2026-10-05'::timestamptz, (select max(created) from public.local)])",
+        dated("created = any (array['{day}'::timestamptz, (select max(created) from public.local)])"),
     ):
         query = "select count(*), min(id), max(id) from {} where " + condition
         assert rows(db, query.format("customerio.messages")) == rows(db, query.format(local)), condition
@@ -53,11 +57,9 @@ def test_bounds_are_as_narrow_as_the_session_allows(db: Connection, sim: Simulat
     for style in ("ISO, MDY", "SQL, DMY", "Postgres, DMY", "German, DMY"):
         sim.reset()
         db.execute(f"set datestyle = '{style}'")
-        rows(db, f"select id from customerio.messages where {DAY}")
+        rows(db, f"select id from customerio.messages where {ONE_DAY}")
         (target,) = asked(sim)
-        assert params(target) == {
-            "start_ts": str(epoch("2026-10-05")), "end_ts": str(epoch("2026-10-06")), "limit": "1000",
-        }  # fmt: skip
+        assert params(target) == DAY_PARAMS
 
 
 @pytest.mark.parametrize(
@@ -140,8 +142,8 @@ def test_two_cursors_side_by_side(db: Connection, sim: Simulator) -> None:
 
 
 def test_explain(db: Connection, sim: Simulator) -> None:
-    lines = plan_lines(db, f"select id from customerio.messages where {DAY} and campaign_id = 7")
-    start, end = epoch("2026-10-05"), epoch("2026-10-06")
+    lines = plan_lines(db, f"select id from customerio.messages where {ONE_DAY} and campaign_id = 7")
+    start, end = DAY_BOUNDS
     assert f"API Request: GET /v1/messages?campaign_id=7&start_ts={start}&end_ts={end}&limit=1000" in lines
     assert "API Windows: 1" in lines
     assert asked(sim) == []
@@ -149,12 +151,12 @@ def test_explain(db: Connection, sim: Simulator) -> None:
 
 def test_explain_analyze_counts_what_happened(db: Connection, sim: Simulator) -> None:
     sim.faults([{"match": {"path": "/v1/messages"}, "times": 1, "action": {"kind": "status", "status": 503}}])
-    lines = plan_lines(db, f"select id from customerio.messages where {DAY}", "(analyze, timing off)")
-    count = value(db, f"select count(*) from customerio.messages where {DAY}")
+    lines = plan_lines(db, f"select id from customerio.messages where {ONE_DAY}", "(analyze, timing off)")
+    count = value(db, f"select count(*) from customerio.messages where {ONE_DAY}")
     assert "API Requests Sent: 2" in lines
     assert "API Retries: 1" in lines
     assert f"API Rows: {count}" in lines
-    assert not any("Sent" in line for line in plan_lines(db, f"select id from customerio.messages where {DAY}"))
+    assert not any("Sent" in line for line in plan_lines(db, f"select id from customerio.messages where {ONE_DAY}"))
 
 
 def test_explain_analyze_adds_rescans_up(db: Connection, sim: Simulator) -> None:
@@ -169,7 +171,7 @@ def test_explain_analyze_adds_rescans_up(db: Connection, sim: Simulator) -> None
     [
         "select * from customerio.messages where created > (select now() - interval '1 day')",
         "select * from customerio.messages where campaign_id = (select 7) and type = (select 'email')",
-        "select * from customerio.messages where created = (select date '2026-10-05')",
+        dated("select * from customerio.messages where created = (select date '{day}')"),
         "select * from customerio.messages where created < (select localtimestamp)",
         "select * from customerio.campaigns where active = (select true)",
         "select * from (values ('x')) l(id) join customerio.messages m using (id)",
@@ -242,11 +244,11 @@ def test_page_size(db: Connection, sim: Simulator) -> None:
     """Multicorn lets a server beat a table; one of the two must do."""
     db.execute("create foreign table pg_temp.small (id text, created timestamptz) server customerio "
                "options (endpoint 'messages', page_size '100')")  # fmt: skip
-    rows(db, f"select id from pg_temp.small where {DAY}")
+    rows(db, f"select id from pg_temp.small where {ONE_DAY}")
     assert {params(target)["limit"] for target in asked(sim)} == {"100"}
     sim.reset()
     with server_option(db, "page_size", "200"):
-        rows(db, f"select id from pg_temp.small where {DAY}")
+        rows(db, f"select id from pg_temp.small where {ONE_DAY}")
     assert {params(target)["limit"] for target in asked(sim)} == {"200"}
 
 

@@ -15,6 +15,7 @@ from cio_fdw.own_tables import OWN_TABLES
 from cio_fdw.secret import Secret
 from cio_fdw.simulator.client import Simulator
 from tests.multicorn.fake import ColumnDefinition, FakeBackend, JumpError, Qual, ReportedError
+from tests.sql.days import DATES
 
 SQL_TYPES = {"bool": "boolean", "float8": "double precision", "timestamptz": "timestamp with time zone"}
 Make = Callable[..., CustomerIO]
@@ -254,8 +255,8 @@ def test_an_older_multicorn_gets_an_exception(make: Make, monkeypatch: pytest.Mo
 
 
 def test_notices_reach_the_client(make: Make, session: FakeBackend) -> None:
-    table = make("messages", anchor_date="2026-11-01")
-    list(table.execute([Qual("created", ">", "2026-10-01 00:00:00+00")], {"id"}))
+    table = make("messages", anchor_date=DATES["late"])
+    list(table.execute([Qual("created", ">", f"{DATES['day']} 00:00:00+00")], {"id"}))
     assert len(session.notices) == 1
     assert "anchor_date" in session.notices[0]
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from cio_fdw.catalog import ENDPOINTS
+from tests.sql.days import DATES
 from tests.sync.helpers import TARGET, Sync
 
 
@@ -44,10 +45,10 @@ def test_the_option_endpoint_counts_not_the_name(mirror_db: Sync) -> None:
 
 def test_anchor_date_is_the_start(mirror_db: Sync) -> None:
     s = mirror_db
-    s.db.execute("alter server customerio options (add anchor_date '2026-11-01')")
+    s.db.execute(f"alter server customerio options (add anchor_date '{DATES['late']}')")
     s.mirror()
     s.db.execute("set timezone = 'UTC'")
-    assert str(s.value("select start_time from cio.mirrors")) == "2026-11-01 00:00:00+00:00"
+    assert str(s.value("select start_time from cio.mirrors")) == f"{DATES['late']} 00:00:00+00:00"
 
 
 def test_a_name_without_schema_goes_where_the_search_path_begins(mirror_db: Sync) -> None:
