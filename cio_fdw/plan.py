@@ -193,7 +193,7 @@ def _plan_lists(ask: Ask) -> Plan:
     if endpoint.window:
         step_s = max(ask.settings.cache_ttl_s, 1)
         windows = _windows(ask, wanted_ranges(ask.conditions, endpoint.window.column, step_s))
-        if not windows.frozen and not windows.open:
+        if not windows.frozen and windows.open_from_s is None:
             return Plan(endpoint, (), None, rows=0, requests=0, notices=_notices(ask, windows))
     pushed = _pushed_filters(ask, windows)
     if pushed is None:
@@ -212,7 +212,7 @@ def _plan_lists(ask: Ask) -> Plan:
         rows=rows,
         requests=len(chains) + rows // page_size(ask) if endpoint.paging else len(chains),
         notices=_notices(ask, windows),
-        windows=len(windows.frozen) + bool(windows.open),
+        windows=windows.count,
         covers=0 if pushed or ask.limit else windows.days if endpoint.window else 1,
         pushed=frozenset([*columns, *([endpoint.window.column] if endpoint.window else [])]),
     )
@@ -294,7 +294,7 @@ def _requests(ask: Ask, windows: Windows, pushed: Pushed) -> float:
         combinations *= len(values)
     if combinations > MAX_COMBINATIONS:
         return float("inf")
-    walks = combinations * max(len(windows.frozen) + bool(windows.open), 1)
+    walks = combinations * max(windows.count, 1)
     return walks + _expected_rows(ask, windows, pushed) / page_size(ask)
 
 
@@ -353,12 +353,14 @@ def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Win
         request = _request(endpoint, filters, (), size)
         return [Chain(request, fallback=_request(endpoint, kept, (), size) if refusable else None)]
     chains = []
-    ranges: list[tuple[Bound, Bound]] = [*([windows.open] if windows.open else []), *windows.frozen]
+    ranges: list[tuple[Bound, Bound]] = [*windows.frozen]
+    if windows.open_from_s is not None:
+        ranges.insert(0, (windows.open_from_s, None))
     for low_s, high_s in ranges:
         bounds = [(endpoint.window.start_param, str(low_s))]
         if high_s is not None:
             bounds.append((endpoint.window.end_param, str(high_s)))
-        is_open = (low_s, high_s) == windows.open
+        is_open = high_s is None
         end_s = frozen_until_s(ask.now_s) if is_open else high_s
         range_s: Optional[tuple[int, int]] = None
         if isinstance(low_s, int) and isinstance(end_s, int) and low_s <= end_s and not ask.limit:

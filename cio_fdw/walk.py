@@ -136,17 +136,13 @@ class Walk:
         window = self.endpoint.window
         if window is None:
             raise ValueError(f"{self.endpoint.name} has an open range without a window")
-        end_s = now_s
-        for name, value in self.chain.first.params:
-            if name == window.end_param:
-                end_s = min(end_s, int(value))
         self.is_open, self.seen = False, None
-        self.not_before_s = end_s + FREEZE_LAG_S
+        self.not_before_s = now_s + FREEZE_LAG_S
         self.since_s, self.page_number = 0.0, 1
         self._cursors.clear()
         self._repeats = False
         self._awaited |= self._known
-        self.request = self.chain.first.with_param(window.end_param, str(end_s))
+        self.request = self.chain.first.with_param(window.end_param, str(now_s))
 
     @property
     def may_repeat(self) -> bool:

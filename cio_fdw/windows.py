@@ -1,7 +1,7 @@
 """From the ranges that a statement wants to those that requests ask for.
 
     created >= '2026-01-01' AND created < '2026-02-01'   -> frozen ((1767225600, 1769904000),), none open
-    created > now() - interval '1 day'                   -> none frozen, open (yesterday, None)
+    created > now() - interval '1 day'                   -> none frozen, open from yesterday on
 
 Paging is by row offset (OBSERVED.md, messages). A range whose last second has elapsed is frozen: each row comes once.
 In an open one rows may come into being while it is read; they move those behind them to later pages, so that a row may
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 from cio_fdw.endpoint import Window
-from cio_fdw.quals import UNKNOWN
+from cio_fdw.quals import UNKNOWN, Unknown
 from cio_fdw.ranges import Bound, Range
 
 DAY_S = 86_400
@@ -26,12 +26,17 @@ FREEZE_LAG_S = 2
 
 @dataclass(frozen=True)
 class Windows:
-    """What to ask: the open range, the newest; frozen ones, newest first. `missing_before_s`: for the NOTICE."""
+    """What to ask: frozen ranges, newest first, and the open one, the newest. `missing_before_s`: for the NOTICE."""
 
     frozen: tuple[tuple[Bound, Bound], ...]
-    open: Optional[tuple[Bound, Bound]]
+    open_from_s: Union[int, Unknown, None]
+    """None: there is no open range. Its upper bound in the future is not asked for: the API narrows a long range."""
     days: float
     missing_before_s: Optional[int] = None
+
+    @property
+    def count(self) -> int:
+        return len(self.frozen) + (self.open_from_s is not None)
 
 
 def windows_for(window: Window, wanted: Sequence[Range], *, now_s: int, anchor_s: Optional[int]) -> Windows:
@@ -43,7 +48,7 @@ def windows_for(window: Window, wanted: Sequence[Range], *, now_s: int, anchor_s
     parts = [split(window, range_, now_s=now_s, anchor_s=anchor_s) for range_ in reversed(ranges)]
     return Windows(
         frozen=tuple(range_ for part in parts for range_ in part.frozen),
-        open=next((part.open for part in parts if part.open), None),
+        open_from_s=next((part.open_from_s for part in parts if part.open_from_s is not None), None),
         days=sum(part.days for part in parts),
         missing_before_s=next((part.missing_before_s for part in parts if part.missing_before_s is not None), None),
     )
@@ -64,14 +69,14 @@ def split(window: Window, wanted: Range, *, now_s: int, anchor_s: Optional[int])
     low_s = first_s if wanted.low_s is None else max(wanted.low_s, first_s)
     high_s = wanted.high_s
     end_s = frozen_end_s if high_s is None else min(high_s, frozen_end_s)
-    frozen: list[tuple[Bound, Bound]] = list(_parts(low_s, end_s, window.max_days * DAY_S))
-    open_: Optional[tuple[Bound, Bound]] = None
+    frozen = _parts(low_s, end_s, window.max_days * DAY_S)
+    open_from_s: Optional[int] = None
     if high_s is None or high_s >= max(frozen_end_s + 1, low_s):
-        open_ = (frozen.pop(0)[0] if frozen else low_s, high_s)
+        open_from_s = frozen.pop(0)[0] if frozen else low_s
     asks_older = (wanted.low_s is not None and wanted.low_s < first_s) or (high_s is not None and high_s < first_s)
     return Windows(
         frozen=tuple(frozen),
-        open=open_,
+        open_from_s=open_from_s,
         days=max(end_s - low_s, 0) / DAY_S,
         missing_before_s=first_s if asks_older else None,
     )
@@ -98,5 +103,5 @@ def _unknown(window: Window, wanted: Range, kept_from_s: int) -> Windows:
     both = wanted.low_s is UNKNOWN and wanted.high_s is UNKNOWN
     days = 1 if both else window.kept_days / 6
     if wanted.high_s is None:
-        return Windows((), (low_s, None), days)
+        return Windows((), low_s, days)
     return Windows(((low_s, wanted.high_s),), None, days)

@@ -66,9 +66,11 @@ def test_what_has_elapsed_is_not_open() -> None:
     assert (chain.open, chain.range_s) == (False, (NOW_S - 60, NOW_S - 2))
 
 
-def test_an_open_range_keeps_its_upper_bound() -> None:
-    (chain,) = planned("messages", LAST_MINUTE, ("created", "<", (NOW_S + DAY_S) * US)).chains
-    assert chain.first.target == f"/v1/messages?start_ts={NOW_S - 60}&end_ts={NOW_S + DAY_S}&limit=1000"
+@pytest.mark.parametrize("ahead_s", [-1, 0, DAY_S, 400 * DAY_S])
+def test_an_upper_bound_in_the_future_is_not_asked_for(ahead_s: int) -> None:
+    """The API narrows a range that is too long, at its beginning or its end."""
+    (chain,) = planned("messages", LAST_MINUTE, ("created", "<=", (NOW_S + ahead_s) * US)).chains
+    assert chain.first.target == f"/v1/messages?start_ts={NOW_S - 60}&limit=1000"
     assert (chain.open, chain.range_s) == (True, (NOW_S - 60, NOW_S - 2))
 
 

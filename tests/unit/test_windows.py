@@ -158,19 +158,22 @@ def test_windows_are_frozen_disjoint_and_cover_exactly(low_s: Any, high_s: Any, 
         assert start_s <= end_s <= NOW_S - FREEZE_LAG_S
         assert end_s - start_s < MAX_S
     assert list(windows.frozen) == sorted(windows.frozen, reverse=True), "newest first"
-    oldest_first = [*reversed(windows.frozen), *([windows.open] if windows.open else [])]
+    oldest_first = [
+        *reversed(windows.frozen),
+        *([(windows.open_from_s, None)] if windows.open_from_s is not None else []),
+    ]
     for (_, end_s), (start_s, _) in zip(oldest_first, oldest_first[1:]):
         assert start_s == end_s + 1
     if high_s is not None and high_s < first_s:
         assert oldest_first == []
     else:
         assert oldest_first[0][0] == first_s
-        assert oldest_first[-1][1] == high_s
+        assert oldest_first[-1][1] == (None if high_s is None or high_s > FROZEN_END_S else high_s)
     if high_s is not None and high_s <= FROZEN_END_S:
-        assert windows.open is None
+        assert windows.open_from_s is None
     elif high_s is None:
-        assert windows.open is not None
-        assert NOW_S - windows.open[0] < MAX_S + FREEZE_LAG_S
+        assert isinstance(windows.open_from_s, int)
+        assert NOW_S - windows.open_from_s < MAX_S + FREEZE_LAG_S
     assert 0 <= windows.days < math.inf
 
 
@@ -181,8 +184,8 @@ def test_windows_are_frozen_disjoint_and_cover_exactly(low_s: Any, high_s: Any, 
 def test_no_more_windows_than_needed(low_s: int) -> None:
     windows = split(WINDOW, Range(low_s, None), now_s=NOW_S, anchor_s=None)
     length_s = max(FROZEN_END_S - low_s + 1, 0)
-    assert windows.open is not None
-    assert len(windows.frozen) + 1 == max(math.ceil(length_s / MAX_S), 1)
+    assert windows.open_from_s is not None
+    assert windows.count == max(math.ceil(length_s / MAX_S), 1)
 
 
 @pytest.mark.parametrize(
@@ -193,11 +196,11 @@ def test_no_more_windows_than_needed(low_s: int) -> None:
             Range(NOW_S - 3 * DAY_S, NOW_S - 2 * DAY_S),
             Windows(((NOW_S - 3 * DAY_S, NOW_S - 2 * DAY_S),), None, 1),
         ),
-        (Range(NOW_S - 1, None), Windows((), (NOW_S - 1, None), 0)),
-        (Range(NOW_S - DAY_S - 2, None), Windows((), (NOW_S - DAY_S - 2, None), 1)),
-        (Range(NOW_S - DAY_S - 2, NOW_S - 1), Windows((), (NOW_S - DAY_S - 2, NOW_S - 1), 1)),
-        (Range(NOW_S, NOW_S), Windows((), (NOW_S, NOW_S), 0)),
-        (Range(NOW_S + 60, None), Windows((), (NOW_S + 60, None), 0)),
+        (Range(NOW_S - 1, None), Windows((), NOW_S - 1, 0)),
+        (Range(NOW_S - DAY_S - 2, None), Windows((), NOW_S - DAY_S - 2, 1)),
+        (Range(NOW_S - DAY_S - 2, NOW_S - 1), Windows((), NOW_S - DAY_S - 2, 1)),
+        (Range(NOW_S, NOW_S), Windows((), NOW_S, 0)),
+        (Range(NOW_S + 60, None), Windows((), NOW_S + 60, 0)),
         (Range(NOW_S - 2, NOW_S - 2), Windows(((NOW_S - 2, NOW_S - 2),), None, 0)),
     ],
 )
@@ -209,7 +212,7 @@ def test_no_bound_reads_what_the_api_keeps_in_two_windows() -> None:
     windows = split(WINDOW, Range(None, None), now_s=NOW_S, anchor_s=None)
     middle_s = NOW_S - 92 * DAY_S - 1
     assert windows.frozen == ((KEPT_FROM_S, middle_s - 1),)
-    assert windows.open == (middle_s, None)
+    assert windows.open_from_s == middle_s
     assert windows.missing_before_s is None
 
 
@@ -236,7 +239,7 @@ def test_what_is_missing_is_known(low_s: Any, high_s: Any, anchor_s: Any, missin
 def test_the_anchor_counts_only_when_later_than_what_is_kept() -> None:
     def oldest(low_s: Any, anchor_s: int) -> Any:
         windows = split(WINDOW, Range(low_s, None), now_s=NOW_S, anchor_s=anchor_s)
-        return [windows.open, *windows.frozen][-1][0]  # type: ignore[index]
+        return windows.frozen[-1][0] if windows.frozen else windows.open_from_s
 
     assert oldest(None, NOW_S - 30 * DAY_S) == NOW_S - 30 * DAY_S
     assert oldest(None, NOW_S - 900 * DAY_S) == KEPT_FROM_S
@@ -247,18 +250,18 @@ def test_the_anchor_counts_only_when_later_than_what_is_kept() -> None:
 def test_a_lower_bound_adds_no_rows() -> None:
     unbounded = split(WINDOW, Range(None, None), now_s=NOW_S, anchor_s=None)
     bounded = split(WINDOW, Range(-(10**12), None), now_s=NOW_S, anchor_s=None)
-    assert (bounded.frozen, bounded.open) == (unbounded.frozen, unbounded.open)
+    assert (bounded.frozen, bounded.open_from_s) == (unbounded.frozen, unbounded.open_from_s)
     assert split(WINDOW, Range(-(10**12), KEPT_FROM_S - 1), now_s=NOW_S, anchor_s=None).frozen == ()
 
 
 @pytest.mark.parametrize(
-    ("wanted", "frozen", "open_", "days"),
+    ("wanted", "frozen", "open_from_s", "days"),
     [
         (Range(UNKNOWN, UNKNOWN), ((UNKNOWN, UNKNOWN),), None, 1),
-        (Range(UNKNOWN, None), (), (UNKNOWN, None), 184 / 6),
+        (Range(UNKNOWN, None), (), UNKNOWN, 184 / 6),
         (Range(None, UNKNOWN), ((KEPT_FROM_S, UNKNOWN),), None, 184 / 6),
         (Range(5, UNKNOWN), ((5, UNKNOWN),), None, 184 / 6),
     ],
 )
-def test_unknown_bounds_are_shown_as_such(wanted: Range, frozen: Any, open_: Any, days: float) -> None:
-    assert split(WINDOW, wanted, now_s=NOW_S, anchor_s=None) == Windows(frozen, open_, days)
+def test_unknown_bounds_are_shown_as_such(wanted: Range, frozen: Any, open_from_s: Any, days: float) -> None:
+    assert split(WINDOW, wanted, now_s=NOW_S, anchor_s=None) == Windows(frozen, open_from_s, days)
