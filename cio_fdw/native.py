@@ -328,10 +328,12 @@ class Scan:
         self._plan: Optional[Plan] = None
         self._limit: Optional[int] = None
 
-    def start(self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None) -> Iterator[list[Row]]:
-        """Batches of row tuples; `close` of the iterator ends threads and sockets."""
+    def start(
+        self, quals: Sequence[tuple[str, str, Any]], limit: Optional[int] = None, reads_ahead: bool = False
+    ) -> Iterator[list[Row]]:
+        """Batches of row tuples; `close` of the iterator ends threads and sockets. `reads_ahead`: see scan."""
         self._plan, self._limit = _plan(self._table, quals, limit=limit), limit
-        return self._watched(scan(self._plan, self._tools))
+        return self._watched(scan(self._plan, self._tools, reads_ahead=reads_ahead))
 
     def _watched(self, batches: Generator[list[Row], None, None]) -> Iterator[list[Row]]:
         """The same batches; when the cache is not to be used, a warning says so, and the log tells of a slow run."""

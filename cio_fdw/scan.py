@@ -6,9 +6,10 @@ Up to `max_concurrency` requests are under way at once, but no more than the rea
 the first page is asked for alone, and more at once only when earlier ones were read. So `LIMIT 5` costs
 one request, and a full scan reaches full width after two. At most ROUND_PAGES * `max_concurrency` pages are held.
 
-None is under way while the reader has the rows: PostgreSQL then holds Python's lock, worker threads stand
-still, and a cursor left open would run requests into their timeouts. However the scan ends, its threads
-and sockets have ended when it returns.
+None is under way while PostgreSQL has the rows: it then holds Python's lock, worker threads stand still, and a cursor
+left open would run requests into their timeouts. A reader that `reads_ahead` takes them while requests are under way,
+and keeps them from PostgreSQL until an empty batch says that none is. However the scan ends, its threads and sockets
+have ended when it returns.
 
 Raises what fetching, paging and converting raise; a scan never ends early in silence.
 """
@@ -26,7 +27,7 @@ from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from cio_fdw.decoder import Record, Row
-from cio_fdw.errors import NotFoundError, RecordError, RequestError, Where
+from cio_fdw.errors import CioError, NotFoundError, RecordError, RequestError, Where
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Done, Lanes, Stop
 from cio_fdw.pages import Page, parse
@@ -78,13 +79,16 @@ class Tools:
             self.host.notice(text)
 
 
-def scan(plan: Plan, tools: Tools) -> Generator[list[Row], None, None]:
-    """Non-empty batches of rows. Sends nothing before the first batch is asked for."""
+def scan(plan: Plan, tools: Tools, *, reads_ahead: bool = False) -> Generator[list[Row], None, None]:
+    """Batches of rows, which are not empty unless the reader `reads_ahead`.
+
+    Sends nothing before the first batch is asked for.
+    """
     for notice in plan.notices:
         tools.notice_once(notice)
     run = _Run(plan, tools)
     try:
-        yield from run.batches()
+        yield from run.ahead() if reads_ahead else run.batches()
     finally:
         run.lanes.stop()
 
@@ -116,38 +120,64 @@ class _Run:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
 
     def batches(self) -> Iterator[list[Row]]:
+        """Rows of requests when none is under way any more."""
         while self._pending or self.lanes.in_flight:
             with self._tools.at_work():
-                answers = self._round()
+                answers = list(self._round())
             for answer in answers:
                 yield from self._rows_of(answer)
                 self._read += 1
 
-    def _round(self) -> list[_Answer]:
-        """Finished requests, once none is under way: as many as the reader's appetite, or up to a failure.
+    def ahead(self) -> Iterator[list[Row]]:
+        """Rows as they come, and an empty batch whenever no request is under way. An error comes after that, too."""
+        while self._pending or self.lanes.in_flight:
+            failure: Optional[CioError] = None
+            came = 0
+            with self._tools.at_work():
+                for answer in self._round():
+                    came += 1
+                    try:
+                        for batch in self._rows_of(answer):
+                            yield batch
+                            self._tools.host.wait(0.0)
+                    except CioError as error:
+                        failure = error
+                        self.lanes.stop()
+                        break
+            yield []
+            if failure:
+                raise failure
+            self._read += came
+
+    def _round(self) -> Iterator[_Answer]:
+        """Requests as they finish, until none is under way: as many as the reader's appetite. The last may have failed.
 
         Now the reader waits, so at least one request must be under way.
         """
         most = min(2 ** min(self._read, MAX_DOUBLINGS), ROUND_PAGES * self._tools.max_concurrency)
-        answers: list[_Answer] = []
         self._submit(most)
-        while self.lanes.in_flight and not any(_is_failed(answer.done) for answer in answers):
+        while self.lanes.in_flight:
             self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
-            for done in self.lanes.collect():
-                answers.append(self._answer(done))
-                self._follow(done)
-            self._submit(most - len(answers))
-        return answers
+            answers = [self._answer(done) for done in self.lanes.collect()]
+            most -= len(answers)
+            is_failed = any(_is_failed(answer.done) for answer in answers)
+            if not is_failed:
+                self._submit(most)
+            yield from answers
+            if is_failed:
+                return
 
     def _answer(self, done: Done[Page]) -> _Answer:
+        """What is needed for the rows of a finished request; what follows it is queued."""
         walk: Walk = done.tag
-        if done.result is None:
-            return _Answer(done, {}, None)
-        constants = walk.constants(done.result)
-        if walk.chain.leads or not walk.may_repeat:
-            return _Answer(done, constants, None)
-        keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)
-        return _Answer(done, constants, walk.first_time(keys))
+        constants, fresh = {}, None
+        if done.result:
+            constants = walk.constants(done.result)
+            if walk.may_repeat and not walk.chain.leads:
+                keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)
+                fresh = walk.first_time(keys)
+        self._follow(done)
+        return _Answer(done, constants, fresh)
 
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""

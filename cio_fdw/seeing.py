@@ -43,7 +43,7 @@ class OwnScan:
         self._host = host
         self._read = 0
 
-    def start(self, _quals: Any = (), _limit: Optional[int] = None) -> Iterator[list[Row]]:
+    def start(self, _quals: Any = (), _limit: Optional[int] = None, _reads_ahead: bool = False) -> Iterator[list[Row]]:
         """The rows, in one batch."""
         # A thread may wait for a lock or for Redis; this one, PostgreSQL's, must stay able to cancel.
         lanes: Lanes[list[Row]] = Lanes(1)

@@ -164,6 +164,7 @@ typedef struct HostReader
 	PyObject   *batches;		/* iterator over lists of row tuples */
 	PyObject   *batch;			/* the list being read */
 	Py_ssize_t	next;			/* index of the next row in batch */
+	bool		exhausted;		/* Python has no more batches */
 	MemoryContextCallback ended;
 	ErrorContextCallback converting;
 	int			current;		/* column being converted, for error context */
@@ -256,10 +257,18 @@ extern double host_plan_requests(ForeignScan *plan);
 /* reader.c */
 extern HostReader *host_make_reader(HostTable *table, List *columns);
 extern void host_open_reader(HostReader *reader, const char *function, Oid user);
+extern bool host_next_batch(HostReader *reader);
 extern PyObject *host_next_row(HostReader *reader);
 extern void host_fill_row(HostReader *reader, PyObject *row, Datum *values, bool *isnull);
 extern void host_stop_reading(HostReader *reader);
 extern void host_release_reader(void *reader);
+
+/* ahead.c */
+typedef struct HostAhead HostAhead;
+extern HostAhead *host_make_ahead(HostReader *reader, TupleDesc descriptor);
+extern bool host_next_ahead(HostAhead *ahead, TupleTableSlot *slot);
+extern void host_forget_ahead(HostAhead *ahead);
+extern void host_end_ahead(HostAhead *ahead);
 
 /* analyze.c */
 extern bool host_analyze(Relation relation, AcquireSampleRowsFunc *function, BlockNumber *pages);

@@ -33,6 +33,7 @@ host_stop_reading(HostReader *reader)
 	quietly(batches, "close");
 	Py_XDECREF(batches);
 	reader->next = 0;
+	reader->exhausted = false;
 }
 
 /*
@@ -103,21 +104,29 @@ host_open_reader(HostReader *reader, const char *function, Oid user)
 											 PyLong_FromVoidPtr(reader->statement)));
 }
 
+/* host_next_batch gets the next batch. It returns false at the end. */
+bool
+host_next_batch(HostReader *reader)
+{
+	Py_CLEAR(reader->batch);
+	reader->next = 0;
+	reader->batch = PyIter_Next(reader->batches);
+	if (host_pending() || PyErr_Occurred())
+		host_checked(NULL);
+	reader->exhausted = !reader->batch;
+	if (reader->batch && !PyList_Check(reader->batch))
+		elog(ERROR, "cio_fdw: a batch is not a list");
+	return !reader->exhausted;
+}
+
 /* host_next_row returns the next row tuple, borrowed from the batch, or NULL at the end. */
 PyObject *
 host_next_row(HostReader *reader)
 {
 	while (!reader->batch || reader->next >= PyList_GET_SIZE(reader->batch))
 	{
-		Py_CLEAR(reader->batch);
-		reader->next = 0;
-		reader->batch = PyIter_Next(reader->batches);
-		if (host_pending() || PyErr_Occurred())
-			host_checked(NULL);
-		if (!reader->batch)
+		if (!host_next_batch(reader))
 			return NULL;
-		if (!PyList_Check(reader->batch))
-			elog(ERROR, "cio_fdw: a batch is not a list");
 	}
 	return PyList_GET_ITEM(reader->batch, reader->next++);
 }

@@ -16,6 +16,7 @@ struct HostScan
 	List	   *rights;			/* ExprState of each leaf's right-hand side; of a shape NULL */
 	int			limit;			/* rows that suffice, or 0 */
 	HostReader *reader;			/* its source is NULL before the first row is asked for */
+	HostAhead  *ahead;			/* NULL before the first row is asked for */
 	bool		finished;
 };
 
@@ -97,14 +98,27 @@ start_batches(ForeignScanState *node, HostScan *state)
 	for (int i = 0; i < n; i++)
 		values[i] = right_value(node, state, i);
 	quals = host_checked(host_python_quals(reader->table, state->quals, values));
-	reader->batches = host_checked(PyObject_CallMethod(reader->source, "start", "NN", quals, python_limit(state)));
+	reader->batches = host_checked(PyObject_CallMethod(reader->source, "start", "NNO", quals, python_limit(state),
+													   Py_True));
+}
+
+/* make_ahead prepares the place of rows that are read ahead, which lives as long as the scan. */
+static void
+make_ahead(ForeignScanState *node, HostScan *state)
+{
+	MemoryContext previous = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
+
+	state->ahead = host_make_ahead(state->reader, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	MemoryContextSwitchTo(previous);
 }
 
 /* end_run ends the present run; an error that Python met while it ended is thrown. */
 static void
-end_run(HostReader *reader)
+end_run(HostScan *state)
 {
-	host_stop_reading(reader);
+	host_stop_reading(state->reader);
+	if (state->ahead)
+		host_forget_ahead(state->ahead);
 	if (host_pending())
 		host_rethrow_pending();
 }
@@ -115,22 +129,20 @@ host_iterate_scan(ForeignScanState *node)
 {
 	HostScan   *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
-	PyObject   *row;
 
 	ExecClearTuple(slot);
 	if (state->finished)
 		return slot;
 	if (!state->reader->batches)
 		start_batches(node, state);
-	row = host_next_row(state->reader);
-	if (!row)
+	if (!state->ahead)
+		make_ahead(node, state);
+	if (!host_next_ahead(state->ahead, slot))
 	{
-		end_run(state->reader);
+		end_run(state);
 		state->finished = true;
-		return slot;
 	}
-	host_fill_row(state->reader, row, slot->tts_values, slot->tts_isnull);
-	return ExecStoreVirtualTuple(slot);
+	return slot;
 }
 
 /* host_rescan forgets the present run; the next row starts another with fresh parameters. */
@@ -139,7 +151,7 @@ host_rescan(ForeignScanState *node)
 {
 	HostScan   *state = node->fdw_state;
 
-	end_run(state->reader);
+	end_run(state);
 	state->finished = false;
 }
 
@@ -147,8 +159,13 @@ host_rescan(ForeignScanState *node)
 void
 host_end_scan(ForeignScanState *node)
 {
-	if (node->fdw_state)
-		host_release_reader(((HostScan *) node->fdw_state)->reader);
+	HostScan   *state = node->fdw_state;
+
+	if (!state)
+		return;
+	if (state->ahead)
+		host_end_ahead(state->ahead);
+	host_release_reader(state->reader);
 }
 
 /* host_scan_object returns the Python scan, borrowed, or NULL when no row was asked for. */

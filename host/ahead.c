@@ -1,0 +1,103 @@
+/*
+ * ahead.c
+ *    Rows that Python gives while its requests are under way. PostgreSQL gets
+ *    them when none is: it may keep a row for as long as it likes, and nothing
+ *    looks after the requests meanwhile. So they wait here, converted.
+ */
+#include "host.h"
+
+#include "executor/tuptable.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+/* Rows beyond this wait in a temporary file. */
+#define AHEAD_KB (16 * 1024)
+
+struct HostAhead
+{
+	HostReader *reader;
+	Tuplestorestate *rows;
+	TupleTableSlot *row;		/* the latest one that PostgreSQL got */
+	MemoryContext one_row;		/* what the conversion of a row needs */
+	Datum	   *values;
+	bool	   *isnull;
+};
+
+/* host_make_ahead returns an empty store of rows of this descriptor, in the current context. */
+HostAhead *
+host_make_ahead(HostReader *reader, TupleDesc descriptor)
+{
+	HostAhead  *ahead = palloc0(sizeof(HostAhead));
+
+	ahead->reader = reader;
+	ahead->rows = tuplestore_begin_heap(false, false, AHEAD_KB);
+	/* A copy, as references to a relation's own descriptor are counted. */
+	ahead->row = MakeSingleTupleTableSlot(CreateTupleDescCopy(descriptor), &TTSOpsMinimalTuple);
+	ahead->one_row = AllocSetContextCreate(CurrentMemoryContext, "cio_fdw row", ALLOCSET_DEFAULT_SIZES);
+	ahead->values = palloc(sizeof(Datum) * Max(descriptor->natts, 1));
+	ahead->isnull = palloc(sizeof(bool) * Max(descriptor->natts, 1));
+	return ahead;
+}
+
+/* keep_batch converts the rows of the present batch and stores them. */
+static void
+keep_batch(HostAhead *ahead)
+{
+	HostReader *reader = ahead->reader;
+
+	while (reader->next < PyList_GET_SIZE(reader->batch))
+	{
+		MemoryContext previous = MemoryContextSwitchTo(ahead->one_row);
+
+		host_fill_row(reader, host_next_row(reader), ahead->values, ahead->isnull);
+		tuplestore_putvalues(ahead->rows, ahead->row->tts_tupleDescriptor, ahead->values, ahead->isnull);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(ahead->one_row);
+	}
+}
+
+/* read_ahead stores all rows up to an empty batch, which says that no request is under way, or the end. */
+static void
+read_ahead(HostAhead *ahead)
+{
+	HostReader *reader = ahead->reader;
+
+	while (host_next_batch(reader) && PyList_GET_SIZE(reader->batch) > 0)
+		keep_batch(ahead);
+}
+
+/* host_next_ahead puts the next row into the slot, where it stays until the next call. It returns false at the end. */
+bool
+host_next_ahead(HostAhead *ahead, TupleTableSlot *slot)
+{
+	int			natts = ahead->row->tts_tupleDescriptor->natts;
+
+	while (!tuplestore_gettupleslot(ahead->rows, true, false, ahead->row))
+	{
+		host_forget_ahead(ahead);
+		if (ahead->reader->exhausted)
+			return false;
+		read_ahead(ahead);
+	}
+	slot_getallattrs(ahead->row);
+	memcpy(slot->tts_values, ahead->row->tts_values, sizeof(Datum) * natts);
+	memcpy(slot->tts_isnull, ahead->row->tts_isnull, sizeof(bool) * natts);
+	ExecStoreVirtualTuple(slot);
+	return true;
+}
+
+/* host_forget_ahead drops the rows that PostgreSQL has not got. */
+void
+host_forget_ahead(HostAhead *ahead)
+{
+	ExecClearTuple(ahead->row);
+	tuplestore_clear(ahead->rows);
+}
+
+/* host_end_ahead gives the temporary file back, which an error does by itself. */
+void
+host_end_ahead(HostAhead *ahead)
+{
+	ExecClearTuple(ahead->row);
+	tuplestore_end(ahead->rows);
+}
