@@ -72,7 +72,7 @@ class FakeHost:
                 raise Interrupted
             self.interrupt_after -= 1
             seconds = min(seconds, 0.01)
-        return bool(select.select([fd], [], [], seconds)[0])
+        return bool(select.select([fd] if fd >= 0 else [], [], [], seconds)[0])
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
