@@ -66,13 +66,24 @@ read_ahead(HostAhead *ahead)
 		keep_batch(ahead);
 }
 
+/* next_row gets the next row that is stored. One from the file is allocated, and must live as long as the slot. */
+static bool
+next_row(HostAhead *ahead)
+{
+	MemoryContext previous = MemoryContextSwitchTo(ahead->row->tts_mcxt);
+	bool		found = tuplestore_gettupleslot(ahead->rows, true, false, ahead->row);
+
+	MemoryContextSwitchTo(previous);
+	return found;
+}
+
 /* host_next_ahead puts the next row into the slot, where it stays until the next call. It returns false at the end. */
 bool
 host_next_ahead(HostAhead *ahead, TupleTableSlot *slot)
 {
 	int			natts = ahead->row->tts_tupleDescriptor->natts;
 
-	while (!tuplestore_gettupleslot(ahead->rows, true, false, ahead->row))
+	while (!next_row(ahead))
 	{
 		host_forget_ahead(ahead);
 		if (ahead->reader->exhausted)
