@@ -91,6 +91,14 @@ host_rethrow_pending(void)
 	bool		is_lost = lost_error;
 
 	host_forget_pending();
+#if PG_VERSION_NUM < 160000
+	/*
+	 * Recovery repeats every few milliseconds what it asked for, so it did while Python unwound. What it said
+	 * last ends the statement then: after the statement, it would end the session.
+	 */
+	if (error)
+		CHECK_FOR_INTERRUPTS();
+#endif
 	if (error)
 		ReThrowError(error);
 	if (is_lost)
