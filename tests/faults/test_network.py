@@ -14,9 +14,9 @@ import pytest
 from cio_fdw.simulator.client import Simulator
 from tests.sql.helpers import Connection, refused, rows, server_option
 from tests.unit.http_servers import Kit, full_listener
-from tests.unit.test_transport_tls import certificate
+from tests.unit.test_transport_tls import certificate, own
 
-__all__ = ["certificate"]
+__all__ = ["certificate", "own"]
 
 QUERY = "select id from customerio.campaigns"
 NOT_REACHED = r"cio_fdw: GET /v1/campaigns \(table campaigns\) did not reach the API, attempt {} of {}, after \d\.\d s"

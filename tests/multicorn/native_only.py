@@ -11,6 +11,7 @@ DOCTOR = "`cio-fdw doctor` examines servers of the native wrapper"
 UP = "`cio-fdw up` makes a server of the native wrapper"
 NO_FUNCTION = "there is no function that clears the cache: remove its files"
 SETTING = "the setting cio_fdw.python chooses the interpreter; Multicorn is linked with its own"
+AHEAD = "no row is read ahead: Multicorn takes them one by one"
 COMMANDS = "the command line, which deals with the native extension alone"
 
 NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
@@ -29,6 +30,16 @@ NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
     "install/test_upgrade.py": {
         "test_an_update_with_data_in_place_equals_a_fresh_installation": UPDATED,
         "test_a_library_older_than_the_database_is_told": UPDATED,
+    },
+    "native/test_ahead.py": {
+        "test_what_does_not_fit_into_memory_waits_in_a_file": AHEAD,
+        "test_a_row_that_cannot_be_converted": "Multicorn converts a row when PostgreSQL asks for it",
+    },
+    "native/test_scarce.py": {
+        "test_statements_end": "Multicorn starts Python, and ends the server where there is no memory for that",
+    },
+    "native/test_workers.py": {
+        "test_a_worker_that_waits_exits_on_the_spot": "Multicorn leaves such an exit to Python, which ends the server",
     },
     "native/test_connections.py": {
         "test_idle_ones_are_ended_while_the_client_is_silent": "the timer is the host's",

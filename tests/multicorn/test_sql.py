@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -395,7 +396,7 @@ def test_an_outer_join_inside_another(db: Connection, sim: Simulator) -> None:
     else:
         told = ""
     assert not told or "unrecognized node type" in told
-    kept = query.replace("from customerio", "from (select * from customerio", 1).replace(" l\n", " offset 0) l\n", 1)
+    kept = re.sub(r"(customerio\.\w+)", r"(select * from \1 offset 0)", query)
     assert value(db, kept) >= len(sim.data("messages"))
 
 
