@@ -22,6 +22,7 @@ import pytest
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.ledger import busiest
+from cio_fdw.transport import MAX_IDLE_CONNECTIONS
 from tests.conftest import SETTINGS
 from tests.oracle.conftest import Sides, sides_of
 from tests.soak.record import Record
@@ -84,7 +85,8 @@ def test_soak(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
             assert last
             assert last.memory_kb - first.memory_kb < MAX_GROWTH_KB
             assert last.threads == 1
-            assert last.sockets <= first.sockets + AT_ONCE
+            # Connections that the API closed while they were idle are kept until their time, besides those in use.
+            assert last.sockets <= 1 + MAX_IDLE_CONNECTIONS
 
 
 def say(text: str) -> None:
