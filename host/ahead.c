@@ -39,9 +39,9 @@ host_make_ahead(HostReader *reader, TupleDesc descriptor)
 	return ahead;
 }
 
-/* keep_batch converts the rows of the present batch and stores them. */
+/* keep_rows converts the rows of the present batch and stores them. */
 static void
-keep_batch(HostAhead *ahead)
+keep_rows(HostAhead *ahead)
 {
 	HostReader *reader = ahead->reader;
 
@@ -54,6 +54,25 @@ keep_batch(HostAhead *ahead)
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(ahead->one_row);
 	}
+}
+
+/*
+ * keep_batch does so. An error ends the requests that are under way: the memory
+ * of the scan may live on for long, and its end is all that would end them.
+ */
+static void
+keep_batch(HostAhead *ahead)
+{
+	PG_TRY();
+	{
+		keep_rows(ahead);
+	}
+	PG_CATCH();
+	{
+		host_stop_reading(ahead->reader);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /* read_ahead stores all rows up to an empty batch, which says that no request is under way, or the end. */

@@ -102,3 +102,23 @@ def test_a_row_that_cannot_be_converted(db: Connection, sim: Simulator) -> None:
     assert 'column "raw" of foreign table "messages"' in (caught.value.diag.context or "")
     assert vitals(db).threads == 1
     assert scalar(db, "select count(*) from customerio.campaigns") > 0
+
+
+def test_an_error_of_the_conversion_ends_the_requests(db: Connection, sim: Simulator) -> None:
+    """Here the memory of the scan lives on after the error, as long as the transaction does."""
+    db.execute(
+        "create function pg_temp.reading() returns bigint language sql as $$ select count(raw) from "
+        "customerio.messages where created < now() - interval '1 hour' and raw is not null $$"
+    )
+    db.execute(
+        "create function pg_temp.caught() returns text language plpgsql as $$ declare rows bigint; begin "
+        "rows := pg_temp.reading(); return rows; exception when others then return sqlstate; end $$"
+    )
+    body = '{"messages": [{"id": "odd", "created": 1, "x": 1e999999}], "next": "more"}'
+    with server_option(db, "page_size", "50"), db.transaction():
+        action = {"kind": "body", "text": body}
+        sim.faults([{"match": {"path": "/v1/messages", "nth": 7}, "action": action}])
+        assert scalar(db, "select pg_temp.caught()") == "22003"
+        assert vitals(db).threads == 1
+        assert scalar(db, "select count(*) from customerio.campaigns") > 0
+        assert scalar(db, "select pg_temp.caught()") != "22003"
