@@ -16,12 +16,24 @@
 struct HostAhead
 {
 	HostReader *reader;
+	MemoryContext context;		/* of all this, which lives as long as the scan */
 	Tuplestorestate *rows;
 	TupleTableSlot *row;		/* the latest one that PostgreSQL got */
 	MemoryContext one_row;		/* what the conversion of a row needs */
 	Datum	   *values;
 	bool	   *isnull;
 };
+
+/* new_store returns a store without rows; its file is given back by the end of the present resource owner, too. */
+static Tuplestorestate *
+new_store(HostAhead *ahead)
+{
+	MemoryContext previous = MemoryContextSwitchTo(ahead->context);
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, AHEAD_KB);
+
+	MemoryContextSwitchTo(previous);
+	return rows;
+}
 
 /* host_make_ahead returns an empty store of rows of this descriptor, in the current context. */
 HostAhead *
@@ -30,7 +42,8 @@ host_make_ahead(HostReader *reader, TupleDesc descriptor)
 	HostAhead  *ahead = palloc0(sizeof(HostAhead));
 
 	ahead->reader = reader;
-	ahead->rows = tuplestore_begin_heap(false, false, AHEAD_KB);
+	ahead->context = CurrentMemoryContext;
+	ahead->rows = new_store(ahead);
 	/* A copy, as references to a relation's own descriptor are counted. */
 	ahead->row = MakeSingleTupleTableSlot(CreateTupleDescCopy(descriptor), &TTSOpsMinimalTuple);
 	ahead->one_row = AllocSetContextCreate(CurrentMemoryContext, "cio_fdw row", ALLOCSET_DEFAULT_SIZES);
@@ -121,7 +134,14 @@ void
 host_forget_ahead(HostAhead *ahead)
 {
 	ExecClearTuple(ahead->row);
-	tuplestore_clear(ahead->rows);
+	if (tuplestore_in_memory(ahead->rows))
+		tuplestore_clear(ahead->rows);
+	else
+	{
+		/* One with a file counts what was read from it as its memory, on PostgreSQL 15 even after it is cleared. */
+		tuplestore_end(ahead->rows);
+		ahead->rows = new_store(ahead);
+	}
 }
 
 /* host_end_ahead gives the temporary file back, which an error does by itself. */

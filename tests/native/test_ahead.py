@@ -122,3 +122,20 @@ def test_an_error_of_the_conversion_ends_the_requests(db: Connection, sim: Simul
         assert vitals(db).threads == 1
         assert scalar(db, "select count(*) from customerio.campaigns") > 0
         assert scalar(db, "select pg_temp.caught()") != "22003"
+
+
+def test_a_file_is_of_one_round(db: Connection, sim: Simulator) -> None:
+    """Rows after one that did not fit into memory are kept there again."""
+    added = sim.add_messages(*({"subject": str(i) * (400_000 // len(str(i)))} for i in range(50)))
+    try:
+        with server_option(db, "page_size", "50"), db.transaction():
+            cursor = db.cursor("reading")
+            cursor.execute("select subject from customerio.messages")
+            assert max(len(row[0] or "") for row in cursor.fetchmany(2)) > 300_000
+            assert spilled(db) == 1
+            assert sum(len(row[0] or "") > 300_000 for row in cursor.fetchmany(48)) == 48
+            for _ in range(3):
+                assert max(len(row[0] or "") for row in cursor.fetchmany(30)) < 300_000
+                assert spilled(db) == 0
+    finally:
+        sim.delete(*(row["id"] for row in added))
