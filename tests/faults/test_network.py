@@ -7,16 +7,16 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cio_fdw.simulator.client import Simulator
+from tests.certificates import Own
 from tests.sql.helpers import Connection, refused, rows, server_option
 from tests.unit.http_servers import Kit, full_listener
-from tests.unit.test_transport_tls import certificate, own
+from tests.unit.test_transport_tls import own
 
-__all__ = ["certificate", "own"]
+__all__ = ["own"]
 
 QUERY = "select id from customerio.campaigns"
 NOT_REACHED = r"cio_fdw: GET /v1/campaigns \(table campaigns\) did not reach the API, attempt {} of {}, after \d\.\d s"
@@ -80,9 +80,9 @@ def test_a_hiccup_of_tls_is_retried(db: Connection, kit: Kit) -> None:
     assert server.connections == 2
 
 
-def test_an_untrusted_certificate_is_final_and_sees_no_key(db: Connection, kit: Kit, certificate: Path) -> None:
+def test_an_untrusted_certificate_is_final_and_sees_no_key(db: Connection, kit: Kit, own: Own) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(own.certificate, own.key)
     server = kit.server(lambda conn, _number: server.request(conn) and None, context)
     message, detail = failure(db, f"https://localhost:{server.port}", "08006", retries=5)
     assert re.fullmatch(
