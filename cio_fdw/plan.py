@@ -75,8 +75,13 @@ class Plan:
             raise ValueError(f"{self.endpoint.name}: a plan without parents has no children")
         if self.endpoint.parent:
             return (_child(self.ask, value),)
-        second = Range(value // US, value // US)
-        return tuple(_window_chains(self.ask, [], _windows(self.ask, (second,))))
+        second_s = value // US
+        windows = _windows(self.ask, (Range(second_s, second_s),))
+        if windows.open_from_s is None:
+            return tuple(_window_chains(self.ask, [], windows))
+        # Rows may still come into being in it. All that is newer would have the rows of other children, too.
+        chains = _window_chains(self.ask, [], Windows(((second_s, second_s),), None, 0))
+        return tuple(replace(chain, open=True, range_s=None) for chain in chains)
 
 
 def plan(

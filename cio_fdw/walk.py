@@ -142,7 +142,10 @@ class Walk:
         self._cursors.clear()
         self._repeats = False
         self._awaited |= self._known
-        self.request = self.chain.first.with_param(window.end_param, str(now_s))
+        if window.end_param not in dict(self.chain.first.params):
+            self.request = self.chain.first.with_param(window.end_param, str(now_s))
+        else:
+            self.request = self.chain.first
 
     @property
     def may_repeat(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.client import Simulator
 from tests.sql.days import ONE_DAY
-from tests.sql.helpers import Connection, asked, params, rows, value
+from tests.sql.helpers import Connection, asked, params, rows, server_option, value
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +145,16 @@ def test_a_message_by_id_is_left_to_the_list_where_that_is_fewer_requests(db: Co
     query = "select id from customerio.messages where id = %s and created = to_timestamp(%s)"
     assert rows(db, query, [message["id"], message["created"]]) == [(message["id"],)]
     assert len(asked(sim)) == 1
+
+
+def test_new_messages_that_are_named_come_once(db: Connection, sim: Simulator) -> None:
+    """Rows may still come into being in their seconds, which are read nevertheless one by one."""
+    now_s = int(time.time())
+    ids = [row["id"] for row in sim.add_messages(*({"created": now_s - ago} for ago in (0, 0, 1, 2)))]
+    with server_option(db, "cache_ttl", "1000"):
+        found = rows(db, "select id from customerio.messages where id = any (%s) order by id", [ids])
+    assert found == sorted((id_,) for id_ in ids)
+    seconds = [params(target) for target in asked(sim) if target.startswith("/v1/messages?")]
+    assert sorted(int(second["start_ts"]) for second in seconds) == [now_s - 2, now_s - 1, now_s]
+    assert all(second["end_ts"] == second["start_ts"] for second in seconds)
+    sim.delete(*ids)

@@ -122,6 +122,15 @@ def test_an_open_range_that_is_long_starts_again_as_a_frozen_one() -> None:
     assert not walk.advance(page(None), NOW_S + 60)
 
 
+def test_an_open_range_with_an_end_keeps_it_when_it_is_frozen() -> None:
+    """The next second may be another walk's."""
+    first = open_().first.with_param("end_ts", str(NOW_S - 1))
+    walk = Walk(Chain(first, open=True), MESSAGES)
+    walk.page_number = MAX_OPEN_PAGES
+    assert walk.advance(page("y"), NOW_S + 7)
+    assert (walk.request, walk.not_before_s) == (first, NOW_S + 7 + FREEZE_LAG_S)
+
+
 def test_a_frozen_range_that_loops_is_an_error() -> None:
     walk = long_walk()
     assert walk.advance(page("a"), NOW_S)
