@@ -358,6 +358,7 @@ def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Win
         request = _request(endpoint, filters, (), size)
         return [Chain(request, fallback=_request(endpoint, kept, (), size) if refusable else None)]
     chains = []
+    may_shift = any(endpoint.presence and filter_.param == endpoint.presence.param for filter_, _ in filters)
     ranges: list[tuple[Bound, Bound]] = [*windows.frozen]
     if windows.open_from_s is not None:
         ranges.insert(0, (windows.open_from_s, None))
@@ -365,12 +366,12 @@ def _window_chains(ask: Ask, filters: Sequence[tuple[Filter, Any]], windows: Win
         bounds = [(endpoint.window.start_param, str(low_s))]
         if high_s is not None:
             bounds.append((endpoint.window.end_param, str(high_s)))
-        is_open = high_s is None
-        end_s = frozen_until_s(ask.now_s) if is_open else high_s
+        end_s = frozen_until_s(ask.now_s) if high_s is None else high_s
         range_s: Optional[tuple[int, int]] = None
         if isinstance(low_s, int) and isinstance(end_s, int) and low_s <= end_s and not ask.limit:
             range_s = (low_s, end_s)
-        chains.append(Chain(_request(endpoint, filters, bounds, size), open=is_open, range_s=range_s))
+        first = _request(endpoint, filters, bounds, size)
+        chains.append(Chain(first, open=high_s is None, may_shift=may_shift, range_s=range_s))
     return chains
 
 

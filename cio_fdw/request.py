@@ -67,6 +67,8 @@ class Chain:
     """Ends after its first page that has rows: the statement named the page, and rows must tell the next one."""
     open: bool = False
     """An open range, see windows: its rows may come again."""
+    may_shift: bool = False
+    """Rows may begin to match while they are read, even in a frozen range: theirs is a filter on what happens later."""
     range_s: Optional[tuple[int, int]] = None
     """The frozen range, or frozen part of an open one, when it may be cut into some that are read side by side
     (`splitting`)."""

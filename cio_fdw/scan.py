@@ -161,7 +161,9 @@ class _Run:
             answers = [self._answer(done) for done in self.lanes.collect()]
             most -= len(answers)
             is_failed = any(_is_failed(answer.done) for answer in answers)
-            if not is_failed:
+            if is_failed:
+                self.lanes.stop()
+            else:
                 self._submit(most)
             yield from answers
             if is_failed:

@@ -67,7 +67,7 @@ class Walk:
         self._empty_pages = 0
         self._cursors: set[str] = set()
         """Of the pages that came."""
-        self._repeats = chain.open or endpoint.may_shift
+        self._repeats = chain.open or chain.may_shift or endpoint.may_shift
         self._known: set[Any] = set()
         """Keys of the rows that came in this walk, where one may come twice in it."""
         self._awaited: set[Any] = set(self.came.keys())
@@ -140,7 +140,7 @@ class Walk:
         self.not_before_s = now_s + FREEZE_LAG_S
         self.since_s, self.page_number = 0.0, 1
         self._cursors.clear()
-        self._repeats = False
+        self._repeats = self.chain.may_shift
         self._awaited |= self._known
         if window.end_param not in dict(self.chain.first.params):
             self.request = self.chain.first.with_param(window.end_param, str(now_s))

@@ -70,23 +70,26 @@ def quietly_closed(db: Connection) -> Iterator[Connection]:
 @pytest.fixture
 def sessions(place: Place) -> Iterator[Sessions]:
     place.sim.reset()
+    all_of_them = Sessions(place)
     with place.connect() as admin:
         # All of them hold a turn at once.
         alter(admin, {"max_concurrency": ("add", "32")})
-        all_of_them = Sessions(place)
-        for stage in sorted(STAGES.values(), key=lambda stage: stage.name == LAST):
-            all_of_them.start(stage, admin)
-        for statement in CURSOR:
-            all_of_them.idle.execute(statement)
-        over = {name: all_of_them.running[name].error for name in all_of_them.over()}
-        assert over == {}
-    yield all_of_them
-    all_of_them.close()
-    if place.cluster.has_ended():
-        place.cluster.restart()
-    with place.connect() as admin:
-        alter(admin, {"max_concurrency": ("drop", "")})
-    place.sim.reset()
+    try:
+        with place.connect() as admin:
+            for stage in sorted(STAGES.values(), key=lambda stage: stage.name == LAST):
+                all_of_them.start(stage, admin)
+            for statement in CURSOR:
+                all_of_them.idle.execute(statement)
+            over = {name: all_of_them.running[name].error for name in all_of_them.over()}
+            assert over == {}
+        yield all_of_them
+    finally:
+        all_of_them.close()
+        if place.cluster.has_ended():
+            place.cluster.restart()
+        with place.connect() as admin:
+            alter(admin, {"max_concurrency": ("drop", "")})
+        place.sim.reset()
 
 
 def stop_smartly(place: Place, sessions: Sessions) -> None:

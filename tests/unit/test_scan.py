@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cio_fdw.errors import ServerError, Where
 from cio_fdw.lanes import Stop
 from cio_fdw.ranges import US
 from cio_fdw.scan import scan
 from cio_fdw.walk import MAX_OPEN_PAGES
 from cio_fdw.windows import DAY_S, FREEZE_LAG_S
-from tests.unit.scan_world import NOW_S, Messages, lane_threads, world_of
+from tests.unit.scan_world import NOW_S, Messages, World, lane_threads, world_of
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +158,50 @@ def test_a_plan_without_requests_gives_no_row_and_starts_no_thread() -> None:
     world = world_of(Messages([NOW_S]))
     assert world.rows(world.plan("messages", ("id", "=", None))) == []
     assert world.targets == []
+
+
+def test_rows_that_begin_to_match_while_a_frozen_range_is_read_double_none() -> None:
+    """The filter of trust_metric_filter is on what happens after a message was created."""
+    messages = [{"id": f"m{i}", "created": NOW_S - 3600 - i} for i in range(6)]
+    opened = [messages[i] for i in (1, 2, 3, 4)]
+
+    def api(_path: str, params: dict[str, str]) -> dict[str, object]:
+        assert params["metric"] == "opened"
+        begin = int(params.get("start", 0))
+        found = (opened if not begin else messages)[begin : begin + 2]
+        return {"messages": found, "next": str(begin + 2) if begin + 2 < 6 else ""}
+
+    world = World(api)
+    made = world.plan(
+        "messages",
+        ("created", ">=", (NOW_S - 7200) * US),
+        ("created", "<", (NOW_S - 60) * US),
+        ("opened", "is not null", None),
+        page_size="2",
+        trust_metric_filter="true",
+    )
+    assert sorted(world.rows(made)) == [("m1",), ("m2",), ("m3",), ("m4",), ("m5",)]
+
+
+def test_a_failure_ends_the_other_requests_before_rows_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(Messages([NOW_S - 3600 - i * DAY_S for i in range(170)]))
+    numbers, fetch, hanging = itertools.count(), world.fetcher.fetch, []
+
+    def fetch_some(stop: Stop, where: Where, target: str, *args: Any, **kwargs: Any) -> Any:
+        number = next(numbers)
+        if number == 4:
+            raise ServerError(where, status=500)
+        if number > 4:
+            hanging.append(target)
+            try:
+                stop.sleep(5)
+            finally:
+                hanging.remove(target)
+        return fetch(stop, where, target, *args, **kwargs)
+
+    monkeypatch.setattr(world.fetcher, "fetch", fetch_some)
+    under_way: list[int] = []
+    with pytest.raises(ServerError):
+        under_way += (len(hanging) for _ in scan(world.plan("messages", page_size="10"), world.tools))
+    assert under_way
+    assert set(under_way) == {0}
