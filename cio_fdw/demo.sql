@@ -1,4 +1,4 @@
--- Messages of the last day: one time window, and the seconds since it ended
+-- Messages of the last day: one time window
 select type, count(*) as messages, count(opened) as opened, max(created)::timestamp(0) as newest
 from customerio.messages
 where created > now() - interval '1 day'

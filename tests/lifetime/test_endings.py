@@ -265,16 +265,15 @@ def test_import_is_all_or_nothing(place: Place, admin: Connection, db: Connectio
     db.execute("create schema imported")
     outcomes = set()
     for ms in (*range(1, 30), 1000):
-        db.execute(f"set statement_timeout = {ms + 1}")
         try:
-            db.execute("import foreign schema customerio from server customerio into imported")
+            with db.transaction():
+                db.execute(f"set local statement_timeout = {ms + 1}")
+                db.execute("import foreign schema customerio from server customerio into imported")
             outcomes.add("done")
         except psycopg.errors.QueryCanceled:
             outcomes.add("cancelled")
-            db.execute("set statement_timeout = 0")
             assert value(db, "select count(*) from pg_class where relnamespace = 'imported'::regnamespace") == 0
             continue
-        db.execute("set statement_timeout = 0")
         tables = value(db, "select count(*) from pg_class where relnamespace = 'imported'::regnamespace")
         assert tables == sum(not endpoint.by_page for endpoint in ENDPOINTS.values()) + len(OWN_TABLES)
         db.execute("drop schema imported cascade; create schema imported")
