@@ -33,6 +33,7 @@ NATIVE_ONLY: Mapping[str, Mapping[str, str]] = {
     },
     "native/test_ahead.py": {
         "test_what_does_not_fit_into_memory_waits_in_a_file": AHEAD,
+        "test_a_file_is_of_one_round": AHEAD,
         "test_a_row_that_cannot_be_converted": "Multicorn converts a row when PostgreSQL asks for it",
     },
     "native/test_scarce.py": {
