@@ -6,7 +6,6 @@ Requests under /_sim/ go to the control side, loopback only, and are not logged,
 from __future__ import annotations
 
 import gzip
-import time
 from typing import Optional
 
 from starlette.requests import Request
@@ -51,24 +50,24 @@ class Gate:
         self._control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrived_s = time.monotonic()
         if scope["type"] != "http":
             raise ValueError(f"not served: {scope['type']}")
         if scope["path"].startswith(ADMIN_PREFIX):
             await self._administer(scope, receive, send)
             return
         connection: Connection = scope["state"][STATE_KEY]
+        came_s = connection.came_s
         query = scope["query_string"].decode("latin-1")
-        entry = self._control.ledger.arrive(arrived_s, scope["method"], scope["path"], query, connection.number)
+        entry = self._control.ledger.arrive(came_s, scope["method"], scope["path"], query, connection.number)
         status: Optional[int] = None
         try:
-            status = await self._serve(Request(scope), arrived_s, connection, send)
+            status = await self._serve(Request(scope), came_s, connection, send)
         finally:
             self._control.ledger.leave(entry, status)
 
-    async def _serve(self, request: Request, arrived_s: float, connection: Connection, send: Send) -> Optional[int]:
+    async def _serve(self, request: Request, came_s: float, connection: Connection, send: Send) -> Optional[int]:
         control = self._control
-        if not control.limit.accepts(arrived_s):
+        if not control.limit.accepts(came_s):
             return await transmit(None, rate_limited(control.limit.per_s), connection, send)
         action = None
         if control.faults:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, Optional
 
 LOG_LENGTH = 200_000
 WINDOW_S = 1.0
+LATEST_S = 60.0
+"""A request is told of at most so long after it came."""
 
 
 @dataclass
 class Entry:
-    """One request. `t` is the monotonic second of arrival; status and ms are None while it is unanswered."""
+    """One request. `t` is the monotonic second of its arrival; status and ms are None while it is unanswered."""
 
     t: float
     epoch_s: float
@@ -34,8 +38,9 @@ class Ledger:
         self._in_flight = 0
         self._most_in_flight = 0
 
-    def arrive(self, now_s: float, method: str, path: str, query: str, connection: int) -> Entry:
-        entry = Entry(now_s, time.time(), method, path, query, connection)
+    def arrive(self, came_s: float, method: str, path: str, query: str, connection: int) -> Entry:
+        """`came_s` is the monotonic second at which it reached the machine."""
+        entry = Entry(came_s, time.time() - (time.monotonic() - came_s), method, path, query, connection)
         self._entries.append(entry)
         self._in_flight += 1
         self._most_in_flight = max(self._most_in_flight, self._in_flight)
@@ -52,7 +57,8 @@ class Ledger:
         self._most_in_flight = self._in_flight
 
     def entries(self) -> list[dict[str, Any]]:
-        return [asdict(entry) for entry in self._entries]
+        """In the order of arrival, which those of several connections are not told of in."""
+        return [asdict(entry) for entry in sorted(self._entries, key=attrgetter("t"))]
 
     def stats(self) -> dict[str, int]:
         """Figures over the log; `max_per_s` counts every arrival, `max_accepted_per_s` leaves the 429s out."""
@@ -69,10 +75,10 @@ class Ledger:
 
 
 def busiest(times_s: Iterable[float], window_s: float = WINDOW_S) -> int:
-    """The most of the ascending times that lie in any one window of so many seconds, [t, t + window_s)."""
+    """The most of the times that lie in any one window of so many seconds, [t, t + window_s)."""
     window: deque[float] = deque()
     most = 0
-    for at_s in times_s:
+    for at_s in sorted(times_s):
         window.append(at_s)
         while window[0] <= at_s - window_s:
             window.popleft()
@@ -85,17 +91,25 @@ class SlidingLimit:
 
     def __init__(self, per_s: int) -> None:
         self.per_s = per_s
-        self._accepted: deque[float] = deque()
+        self._accepted: list[float] = []
 
-    def accepts(self, now_s: float) -> bool:
-        """Whether a request arriving at the monotonic second `now_s` is let in; counts it if so."""
+    def accepts(self, came_s: float) -> bool:
+        """Whether a request that came at the monotonic second `came_s` is let in; counts it if so.
+
+        Requests of several connections may be told of in another order than they came in.
+        """
         if self.per_s <= 0:
             return True
-        while self._accepted and self._accepted[0] <= now_s - WINDOW_S:
-            self._accepted.popleft()
-        if len(self._accepted) >= self.per_s:
+        del self._accepted[: bisect.bisect_left(self._accepted, came_s - LATEST_S)]
+        near = self._accepted[
+            bisect.bisect_right(self._accepted, came_s - WINDOW_S) : bisect.bisect_left(
+                self._accepted, came_s + WINDOW_S
+            )
+        ]
+        bisect.insort(near, came_s)
+        if busiest(near) > self.per_s:
             return False
-        self._accepted.append(now_s)
+        bisect.insort(self._accepted, came_s)
         return True
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ import uvicorn
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.simulator.admin import Admin
 from cio_fdw.simulator.api import Api
+from cio_fdw.simulator.arrivals import DatedSocket
 from cio_fdw.simulator.data import make_workspace
 from cio_fdw.simulator.data.messages import Sender
 from cio_fdw.simulator.gate import Control, Gate
@@ -126,7 +127,7 @@ def build(settings: Settings) -> tuple[World, Sender]:
 def bind(host: str, port: int) -> socket.socket:
     """A socket that listens at the address. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = DatedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

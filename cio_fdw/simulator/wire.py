@@ -10,6 +10,8 @@ from typing import Optional
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from cio_fdw.simulator.arrivals import came_s
+
 STATE_KEY = "connection"
 LINGER_ZERO = struct.pack("ii", 1, 0)
 
@@ -17,11 +19,12 @@ _numbers = itertools.count(1)
 
 
 class Connection:
-    """One accepted connection. `gone` is set when it ends, whoever ends it."""
+    """One accepted connection. `gone` is set when it ends, whoever ends it; `came_s` dates its latest request."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.number = next(_numbers)
         self.gone = asyncio.Event()
+        self.came_s = 0.0
         self._transport = transport
 
     async def reset(self) -> None:
@@ -53,6 +56,11 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, STATE_KEY: Connection(transport)}
+
+    def data_received(self, data: bytes) -> None:
+        connection: Connection = self.app_state[STATE_KEY]
+        connection.came_s = came_s(self.transport.get_extra_info("socket").fileno())
+        super().data_received(data)
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         super().connection_lost(exc)

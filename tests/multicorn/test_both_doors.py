@@ -14,10 +14,11 @@ from cio_fdw.secret import Secret
 from cio_fdw.server import database as native_door
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.simulator.client import Simulator
+from cio_fdw.simulator.ledger import busiest
 from tests.multicorn.door import WRAPPER
 from tests.sql.helpers import asked, refused, rows, value
 from tests.throttle.conftest import strict, strict_simulator
-from tests.throttle.world import Crowd, arrivals, most_at_once, share_of_429, steady_per_s
+from tests.throttle.world import Crowd, arrivals, share_of_429, steady_per_s
 
 __all__ = ["strict", "strict_simulator"]
 
@@ -72,7 +73,7 @@ def test_backends_of_both_doors_share_the_rate(both: str, strict: Simulator) -> 
         time.sleep(SECONDS)
         assert not crowd.errors
         times_s, in_flight = arrivals(strict), strict.stats()["max_in_flight"]
-        assert most_at_once(times_s) <= 10
+        assert busiest(times_s) <= 10
         assert in_flight <= 3
         assert share_of_429(strict) < 0.01
         # This finds a limit that is divided, or doors of which one stands still.

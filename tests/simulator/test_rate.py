@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 
@@ -10,6 +11,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_fdw.simulator.arrivals import DatedSocket, came_s
 from cio_fdw.simulator.ledger import SlidingLimit, busiest
 
 
@@ -99,3 +101,25 @@ def test_control_requests_are_neither_limited_nor_logged(api, get):
         api.stats()
     assert get("/v1/campaigns").status_code == 200
     assert [entry["path"] for entry in api.log()] == ["/v1/campaigns"]
+
+
+def test_a_request_is_dated_as_it_came_however_late_it_is_read():
+    with DatedSocket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as client:
+            accepted, _address = listener.accept()
+            with accepted:
+                for late_s in (0.3, 0.0):
+                    sent_s = time.monotonic()
+                    client.send(b"x")
+                    left_s = time.monotonic()
+                    time.sleep(late_s)
+                    assert accepted.recv(10) == b"x"
+                    assert sent_s - 0.01 <= came_s(accepted.fileno()) <= left_s + 0.05
+
+
+def test_requests_that_are_told_of_in_another_order_are_counted_where_they_came():
+    limit = SlidingLimit(2)
+    assert [limit.accepts(t) for t in (5.5, 5.0, 4.6, 4.0, 6.2)] == [True, True, False, True, True]
+    assert busiest([5.5, 5.0, 6.2, 4.0]) == 2

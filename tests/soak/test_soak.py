@@ -71,9 +71,8 @@ def test_soak(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
     assert soak.wrong == []
     assert soak.seen["checked"]
     assert soak.seen["kill -9"]
-    # The simulator shares the processors with all of this, and dates a request late when it is busy.
-    assert busiest((entry["t"] for entry in log), 0.9) <= PER_S + 1
-    assert sum(entry["status"] == 429 for entry in log) <= len(log) * 0.01
+    assert busiest(entry["t"] for entry in log) <= PER_S
+    assert not any(entry["status"] == 429 for entry in log)
     with psycopg.connect(sides.address, autocommit=True) as db:
         sides.sim.faults([])
         assert db.execute("select count(*) from foreign_side.campaigns").fetchone() == (9,)

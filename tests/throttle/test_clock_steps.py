@@ -15,11 +15,12 @@ from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from cio_fdw.simulator.ledger import busiest
 from tests.conftest import SETTINGS
 from tests.doors import make_cluster, set_up
 from tests.sql.helpers import refused, rows, value
 from tests.throttle.wall_clock import WallClock, wall_clock
-from tests.throttle.world import LONG, SHORT, Crowd, arrivals, most_at_once, until
+from tests.throttle.world import LONG, SHORT, Crowd, arrivals, until
 
 HOUR_S, DAY_S = 3600, 86_400
 STEPS_S = (DAY_S, -DAY_S, 2, -2, HOUR_S, 0)
@@ -67,7 +68,7 @@ def test_the_limit(server: Cluster, clock: WallClock, strict: Simulator) -> None
             # A window by the wall clock would be empty after a step ahead, and full for a day after one back.
             until(lambda count=before: len(arrivals(strict)) >= count + 12)
         assert not crowd.errors
-        assert most_at_once(arrivals(strict)) <= 10
+        assert busiest(arrivals(strict)) <= 10
         assert strict.stats()["rate_limited"] == 0
     finally:
         crowd.end(server.socket_url())

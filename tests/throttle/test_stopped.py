@@ -21,10 +21,11 @@ from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.postgres import installation
 from cio_fdw.simulator.client import Simulator
+from cio_fdw.simulator.ledger import busiest
 from tests.conftest import SETTINGS
 from tests.doors import make_cluster, set_up
 from tests.preload import preloadable
-from tests.throttle.world import LONG, Crowd, arrivals, most_at_once, until
+from tests.throttle.world import LONG, Crowd, arrivals, until
 
 STOPPED_S = 1.5
 FREED_S = 1.0
@@ -97,7 +98,7 @@ def test_a_turn_that_was_not_used_in_time_is_over(stoppable: Cluster, stop_next:
             os.kill(pid, signal.SIGCONT)
             time.sleep(1.2)
         assert not crowd.errors
-        assert most_at_once(arrivals(strict)) <= 10
+        assert busiest(arrivals(strict)) <= 10
         assert strict.stats()["rate_limited"] == 0
     finally:
         for pid in crowd.pids:

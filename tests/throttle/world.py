@@ -11,7 +11,6 @@ from typing import Any, Callable
 import psycopg
 
 from cio_fdw.simulator.client import Simulator
-from cio_fdw.simulator.ledger import busiest
 
 LONG = "select count(*) from customerio.campaign_actions"
 """One request for the list, one for each of many campaigns, three at a time."""
@@ -70,11 +69,6 @@ def steady_per_s(times_s: list[float], per_window: int = 10) -> float:
     return per_window / (sum(spans_s) / len(spans_s))
 
 
-def most_at_once(times_s: list[float]) -> int:
-    """Most arrivals in 0.9 s: the limit is kept where requests leave, and the way to the API delays some."""
-    return busiest(times_s, 0.9)
-
-
 def share_of_429(sim: Simulator) -> float:
     statuses = Counter(entry["status"] for entry in sim.log())
     return statuses[429] / sum(statuses.values())
@@ -87,4 +81,4 @@ def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-__all__ = ["LONG", "SHORT", "Crowd", "arrivals", "most_at_once", "share_of_429", "steady_per_s", "until"]
+__all__ = ["LONG", "SHORT", "Crowd", "arrivals", "share_of_429", "steady_per_s", "until"]
