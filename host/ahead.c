@@ -113,7 +113,7 @@ next_row(HostAhead *ahead)
 bool
 host_next_ahead(HostAhead *ahead, TupleTableSlot *slot)
 {
-	int			natts = ahead->row->tts_tupleDescriptor->natts;
+	MemoryContext previous;
 
 	while (!next_row(ahead))
 	{
@@ -122,10 +122,10 @@ host_next_ahead(HostAhead *ahead, TupleTableSlot *slot)
 			return false;
 		read_ahead(ahead);
 	}
-	slot_getallattrs(ahead->row);
-	memcpy(slot->tts_values, ahead->row->tts_values, sizeof(Datum) * natts);
-	memcpy(slot->tts_isnull, ahead->row->tts_isnull, sizeof(bool) * natts);
-	ExecStoreVirtualTuple(slot);
+	/* As a whole, so that only columns that are looked at are taken apart, and what stores rows need not build them. */
+	previous = MemoryContextSwitchTo(slot->tts_mcxt);
+	ExecForceStoreHeapTuple(ExecCopySlotHeapTuple(ahead->row), slot, true);
+	MemoryContextSwitchTo(previous);
 	return true;
 }
 
