@@ -35,6 +35,8 @@ SCANS: tuple[tuple[str, Optional[str], str, int], ...] = (
     ("no column, count(*)", "/* none */", "customerio.messages", 0),
 )
 """Title, columns (None: all but raw), table, and the goal in rows a second of one processor (0: none)."""
+TEXTS = "create temp table texts as select raw::text as record from customerio.messages"
+PARSED = SCAN.format("record::jsonb", "texts")
 
 
 def conversion() -> Iterator[str]:
@@ -65,6 +67,10 @@ def conversion() -> Iterator[str]:
                       f"{goal:,}" if goal else "", *others)  # fmt: skip
             names = ("cio_fdw", "Multicorn2")
             bars.append(Bars(title, [(name, one[2], f"{one[2]:,.0f}/s") for name, one in zip(names, found)]))
+        backends[0].execute(TEXTS)
+        alone = _rates(_alternating(backends[:1], PARSED)[0])
+        yield row("no scan: PostgreSQL alone, text to `jsonb`", f"{alone[0]:,}", f"{alone[1]:.2f}", f"{alone[2]:,.0f}",
+                  f"{alone[3]:,.0f}", "", *([""] * 3 if backends[1:] else []))  # fmt: skip
         write_bars("conversion", "Rows a second, with an API that takes no time", bars)
         yield f"\nMedians of {RUNS} scans, without latency or limit; the simulator shares the processors.{missing}"
         yield "\n![Rows a second](images/conversion.svg)"
