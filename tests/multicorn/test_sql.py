@@ -149,6 +149,13 @@ def test_the_key_is_nowhere(db: Connection, sim: Simulator) -> None:
         assert sim.key not in shown
 
 
+@pytest.mark.parametrize("url", ["http://api.customer.io", "http://192.0.2.1", "ftp://127.0.0.1", "//127.0.0.1"])
+def test_only_https_but_on_a_loopback_address(db: Connection, sim: Simulator, url: str) -> None:
+    with server_option(db, "base_url", url), refused("HV024"):
+        rows(db, "select id from customerio.campaigns")
+    assert asked(sim) == []
+
+
 @pytest.mark.parametrize(
     ("options", "sqlstate", "says"),
     [
