@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,8 @@ class DatedSocket(socket.socket):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if sys.platform == "linux":
-            self.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            with suppress(OSError):  # a kernel in place of Linux, as sandboxes have, need not date packets
+                self.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
     def accept(self) -> tuple[DatedSocket, Any]:
         descriptor, address = self._accept()  # type: ignore[attr-defined]
