@@ -7,10 +7,12 @@ import socket
 import threading
 import time
 
+import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_fdw.simulator import arrivals
 from cio_fdw.simulator.arrivals import DatedSocket, came_s
 from cio_fdw.simulator.ledger import SlidingLimit, busiest
 
@@ -117,6 +119,23 @@ def test_a_request_is_dated_as_it_came_however_late_it_is_read():
                     time.sleep(late_s)
                     assert accepted.recv(10) == b"x"
                     assert sent_s - 0.01 <= came_s(accepted.fileno()) <= left_s + 0.05
+
+
+def test_where_the_kernel_does_not_date_packets_the_time_of_reading_has_to_do(monkeypatch):
+    monkeypatch.setattr(arrivals, "SO_TIMESTAMPNS", 9999)
+    with DatedSocket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        with pytest.raises(OSError, match="not available"):
+            listener.setsockopt(socket.SOL_SOCKET, 9999, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as client:
+            accepted, _address = listener.accept()
+            with accepted:
+                client.send(b"x")
+                time.sleep(0.3)
+                read_s = time.monotonic()
+                assert accepted.recv(10) == b"x"
+                assert came_s(accepted.fileno()) >= read_s
 
 
 def test_requests_that_are_told_of_in_another_order_are_counted_where_they_came():
