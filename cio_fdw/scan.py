@@ -7,9 +7,9 @@ the first page is asked for alone, and more at once only when earlier ones were 
 one request, and a full scan reaches full width after two. At most ROUND_PAGES * `max_concurrency` pages are held.
 
 None is under way while PostgreSQL has the rows: it then holds Python's lock, worker threads stand still, and a cursor
-left open would run requests into their timeouts. A reader that `reads_ahead` takes them while requests are under way,
-and keeps them from PostgreSQL until an empty batch says that none is. However the scan ends, its threads and sockets
-have ended when it returns.
+left open would run requests into their timeouts. A reader that `reads_ahead` takes rows inside `at_work()` too, where
+requests leave time for that, and keeps them from PostgreSQL until the next batch outside of it. However the scan ends,
+its threads and sockets have ended when it returns.
 
 Raises what fetching, paging and converting raise; a scan never ends early in silence.
 """
@@ -46,6 +46,9 @@ than the others then keeps them waiting more rarely."""
 
 BATCH_ROWS = 100
 """Rows converted at once: a page's rows as Python objects take five times the memory of its body."""
+IDLE_PAGE_S = 0.001
+"""Time for each page of a round in which nothing of this process ran. Where there is more, rows are converted in it;
+keeping them for that long is no gain where there is less."""
 MAX_DOUBLINGS = 10
 """The appetite stops growing here, far above any max_concurrency."""
 
@@ -62,7 +65,10 @@ class Host(Protocol):
 
 @dataclass
 class Tools:
-    """What a scan works with. `clock` gives unix seconds; requests are under way only inside `at_work()`."""
+    """What a scan works with. `clock` gives unix seconds; requests are under way only inside `at_work()`.
+
+    `idle_s`: seconds in which nothing of this process ran; differences count.
+    """
 
     host: Host
     fetcher: Fetcher
@@ -71,6 +77,7 @@ class Tools:
     max_concurrency: int
     clock: Callable[[], float] = time.time
     at_work: Callable[[], AbstractContextManager[None]] = nullcontext
+    idle_s: Callable[[], float] = lambda: time.monotonic() - time.process_time()
     _told: set[str] = field(default_factory=set)
 
     def notice_once(self, text: str) -> None:
@@ -80,7 +87,7 @@ class Tools:
 
 
 def scan(plan: Plan, tools: Tools, *, reads_ahead: bool = False) -> Generator[list[Row], None, None]:
-    """Batches of rows, which are not empty unless the reader `reads_ahead`.
+    """Batches of rows: inside `at_work()` only if the reader `reads_ahead`, and then an empty one outside follows.
 
     Sends nothing before the first batch is asked for.
     """
@@ -88,7 +95,7 @@ def scan(plan: Plan, tools: Tools, *, reads_ahead: bool = False) -> Generator[li
         tools.notice_once(notice)
     run = _Run(plan, tools)
     try:
-        yield from run.ahead() if reads_ahead else run.batches()
+        yield from run.batches(reads_ahead=reads_ahead)
     finally:
         run.lanes.stop()
 
@@ -109,6 +116,8 @@ class _Run:
         self._plan = plan
         self._tools = tools
         self._read = 0
+        self._leaves_time = False
+        """Whether the latest round left time in which nothing of this process ran."""
         self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._records_as = records_as(plan.endpoint, tools.wanted)
@@ -119,23 +128,18 @@ class _Run:
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
 
-    def batches(self) -> Iterator[list[Row]]:
-        """Rows of requests when none is under way any more."""
+    def batches(self, *, reads_ahead: bool) -> Iterator[list[Row]]:
+        """Rows of answers: of one round after the other, as long as there is something to ask for."""
         while self._pending or self.lanes.in_flight:
-            with self._tools.at_work():
-                answers = list(self._round())
-            for answer in answers:
-                yield from self._rows_of(answer)
-                self._read += 1
-
-    def ahead(self) -> Iterator[list[Row]]:
-        """Rows as they come, and an empty batch whenever no request is under way. An error comes after that, too."""
-        while self._pending or self.lanes.in_flight:
+            later: list[_Answer] = []
             failure: Optional[CioError] = None
-            came = 0
+            idle_before_s, came = self._tools.idle_s(), 0
             with self._tools.at_work():
                 for answer in self._round():
                     came += 1
+                    if not (reads_ahead and self._leaves_time and self.lanes.in_flight):
+                        later.append(answer)
+                        continue
                     try:
                         for batch in self._rows_of(answer):
                             yield batch
@@ -144,9 +148,13 @@ class _Run:
                         failure = error
                         self.lanes.stop()
                         break
-            yield []
+                self._leaves_time = self._tools.idle_s() - idle_before_s > IDLE_PAGE_S * came
+            if came > len(later):
+                yield []
             if failure:
                 raise failure
+            for answer in later:
+                yield from self._rows_of(answer)
             self._read += came
 
     def _round(self) -> Iterator[_Answer]:

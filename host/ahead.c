@@ -1,11 +1,13 @@
 /*
  * ahead.c
- *    Rows that Python gives while its requests are under way. PostgreSQL gets
- *    them when none is: it may keep a row for as long as it likes, and nothing
- *    looks after the requests meanwhile. So they wait here, converted.
+ *    Rows for PostgreSQL. It may keep a row for as long as it likes, and nothing
+ *    looks after requests meanwhile. So those that Python gives while requests
+ *    are under way wait here, converted, until none is; others are converted
+ *    when they are asked for.
  */
 #include "host.h"
 
+#include "access/htup_details.h"
 #include "executor/tuptable.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
@@ -16,6 +18,7 @@
 struct HostAhead
 {
 	HostReader *reader;
+	bool		is_whole;		/* rows need system columns */
 	MemoryContext context;		/* of all this, which lives as long as the scan */
 	Tuplestorestate *rows;
 	TupleTableSlot *row;		/* the latest one that PostgreSQL got */
@@ -35,13 +38,17 @@ new_store(HostAhead *ahead)
 	return rows;
 }
 
-/* host_make_ahead returns an empty store of rows of this descriptor, in the current context. */
+/*
+ * host_make_ahead returns an empty store of rows of this descriptor, in the current context. `is_whole`: the rows need
+ * system columns.
+ */
 HostAhead *
-host_make_ahead(HostReader *reader, TupleDesc descriptor)
+host_make_ahead(HostReader *reader, TupleDesc descriptor, bool is_whole)
 {
 	HostAhead  *ahead = palloc0(sizeof(HostAhead));
 
 	ahead->reader = reader;
+	ahead->is_whole = is_whole;
 	ahead->context = CurrentMemoryContext;
 	ahead->rows = new_store(ahead);
 	/* A copy, as references to a relation's own descriptor are counted. */
@@ -88,23 +95,55 @@ keep_batch(HostAhead *ahead)
 	PG_END_TRY();
 }
 
-/* read_ahead stores all rows up to an empty batch, which says that no request is under way, or the end. */
+/* read_ahead reads up to a batch that comes when no request is under way, or the end, and keeps those before it. */
 static void
 read_ahead(HostAhead *ahead)
 {
-	HostReader *reader = ahead->reader;
-
-	while (host_next_batch(reader) && PyList_GET_SIZE(reader->batch) > 0)
+	while (host_next_batch(ahead->reader) && host_is_busy())
 		keep_batch(ahead);
 }
 
-/* next_row gets the next row that is stored. One from the file is allocated, and must live as long as the slot. */
-static bool
-next_row(HostAhead *ahead)
+/* make_whole makes one tuple of the values in the slot, whose system columns are those that a kept row has. */
+static void
+make_whole(TupleTableSlot *slot)
 {
+	MemoryContext previous = MemoryContextSwitchTo(slot->tts_mcxt);
+	HeapTuple	tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+
+	HeapTupleHeaderSetXmin(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetCmin(tuple->t_data, InvalidTransactionId);
+	ExecForceStoreHeapTuple(tuple, slot, true);
+	MemoryContextSwitchTo(previous);
+}
+
+/* next_given puts the next row of a batch that came when no request was under way into the slot, if there is one. */
+static bool
+next_given(HostAhead *ahead, TupleTableSlot *slot)
+{
+	HostReader *reader = ahead->reader;
+
+	if (!reader->batch || reader->next >= PyList_GET_SIZE(reader->batch))
+		return false;
+	host_fill_row(reader, host_next_row(reader), slot->tts_values, slot->tts_isnull);
+	ExecStoreVirtualTuple(slot);
+	if (ahead->is_whole)
+		make_whole(slot);
+	return true;
+}
+
+/* next_kept puts the next row that was kept into the slot, if there is one. */
+static bool
+next_kept(HostAhead *ahead, TupleTableSlot *slot)
+{
+	/* One from the file is allocated, and must live as long as the slot. */
 	MemoryContext previous = MemoryContextSwitchTo(ahead->row->tts_mcxt);
 	bool		found = tuplestore_gettupleslot(ahead->rows, true, false, ahead->row);
 
+	/* As a whole, so that only columns that are looked at are taken apart, and what stores rows need not build them. */
+	MemoryContextSwitchTo(slot->tts_mcxt);
+	if (found)
+		ExecForceStoreHeapTuple(ExecCopySlotHeapTuple(ahead->row), slot, true);
 	MemoryContextSwitchTo(previous);
 	return found;
 }
@@ -113,19 +152,13 @@ next_row(HostAhead *ahead)
 bool
 host_next_ahead(HostAhead *ahead, TupleTableSlot *slot)
 {
-	MemoryContext previous;
-
-	while (!next_row(ahead))
+	while (!next_given(ahead, slot) && !next_kept(ahead, slot))
 	{
 		host_forget_ahead(ahead);
 		if (ahead->reader->exhausted)
 			return false;
 		read_ahead(ahead);
 	}
-	/* As a whole, so that only columns that are looked at are taken apart, and what stores rows need not build them. */
-	previous = MemoryContextSwitchTo(slot->tts_mcxt);
-	ExecForceStoreHeapTuple(ExecCopySlotHeapTuple(ahead->row), slot, true);
-	MemoryContextSwitchTo(previous);
 	return true;
 }
 

@@ -199,6 +199,7 @@ extern void host_rethrow_pending(void) HOST_NORETURN;
 
 /* idle.c */
 extern void host_start_idle(void);
+extern bool host_is_busy(void);
 extern PyObject *host_busy(PyObject *self, PyObject *args);
 extern PyObject *host_idle(PyObject *self, PyObject *args);
 
@@ -265,7 +266,7 @@ extern void host_release_reader(void *reader);
 
 /* ahead.c */
 typedef struct HostAhead HostAhead;
-extern HostAhead *host_make_ahead(HostReader *reader, TupleDesc descriptor);
+extern HostAhead *host_make_ahead(HostReader *reader, TupleDesc descriptor, bool is_whole);
 extern bool host_next_ahead(HostAhead *ahead, TupleTableSlot *slot);
 extern void host_forget_ahead(HostAhead *ahead);
 extern void host_end_ahead(HostAhead *ahead);

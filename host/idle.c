@@ -22,6 +22,7 @@ static int	idle[MAX_IDLE];
 static volatile sig_atomic_t idle_count = 0;
 static TimeoutId timer;
 static TimestampTz due;
+static bool is_busy = false;
 
 /* end_idle runs in a signal handler. Python finds its sockets shut down, and closes them when it looks. */
 static void
@@ -60,12 +61,17 @@ host_start_idle(void)
 	RegisterXactCallback(go_on, NULL);
 }
 
-/* host_busy(): requests may be under way from now on, so connections are left alone. */
-PyObject *
-host_busy(PyObject *self, PyObject *args)
+/* host_is_busy returns whether requests may be under way. */
+bool
+host_is_busy(void)
 {
-	(void) self;
-	(void) args;
+	return is_busy;
+}
+
+/* leave_alone forgets the idle connections, which are in use or others from now on. */
+static void
+leave_alone(void)
+{
 	if (idle_count > 0)
 	{
 		disable_timeout(timer, false);
@@ -73,6 +79,16 @@ host_busy(PyObject *self, PyObject *args)
 			(void) close(idle[i]);
 		idle_count = 0;
 	}
+}
+
+/* host_busy(): requests may be under way from now on, so connections are left alone. */
+PyObject *
+host_busy(PyObject *self, PyObject *args)
+{
+	(void) self;
+	(void) args;
+	leave_alone();
+	is_busy = true;
 	Py_RETURN_NONE;
 }
 
@@ -84,9 +100,11 @@ host_idle(PyObject *self, PyObject *args)
 	double		seconds;
 	int			count = 0;
 
+	is_busy = false;
 	if (!PyArg_ParseTuple(args, "O!d:idle", &PyList_Type, &fds, &seconds))
 		return NULL;
-	Py_XDECREF(host_busy(self, NULL));
+	(void) self;
+	leave_alone();
 	for (Py_ssize_t i = 0; i < PyList_GET_SIZE(fds) && count < MAX_IDLE; i++)
 	{
 		long		fd = PyLong_AsLong(PyList_GET_ITEM(fds, i));

@@ -108,7 +108,8 @@ make_ahead(ForeignScanState *node, HostScan *state)
 {
 	MemoryContext previous = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
 
-	state->ahead = host_make_ahead(state->reader, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	state->ahead = host_make_ahead(state->reader, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+								   ((ForeignScan *) node->ss.ps.plan)->fsSystemCol);
 	MemoryContextSwitchTo(previous);
 }
 

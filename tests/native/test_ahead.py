@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -11,22 +12,41 @@ from cio_fdw.simulator.client import Simulator
 from tests.native.backend import Connection, scalar, vitals
 from tests.sql.helpers import asked, refused, server_option
 
-LARGE, LARGE_BYTES = 1500, 16_000
-"""Rows and their size: more than is kept in memory."""
+LARGE, LARGE_BYTES, PAGE = 80, 600_000, 5
+"""Messages, their size, and how many are a page: those of a round are more than is kept in memory."""
+LATENCY_MS = 20
+"""Time in which rows are read ahead."""
+DAY_S, APART_S = 86_400, 20
 
 
 @pytest.fixture
-def large(db: Connection, sim: Simulator) -> Iterator[list[str]]:
-    """Snippets that are large; the notices of the session."""
-    rows = [
-        {"name": f"large{i}", "value": str(i) * (LARGE_BYTES // len(str(i))), "updated_at": 1} for i in range(LARGE)
-    ]
-    sim.put_rows("snippets", rows)
+def waiting(sim: Simulator) -> Iterator[None]:
+    """An API that takes its time."""
+    sim.set_latency(LATENCY_MS)
+    yield
+    sim.set_latency(0)
+
+
+@pytest.fixture
+def large(db: Connection, sim: Simulator, waiting: None) -> Iterator[list[str]]:
+    """The view `large` of messages that are large; the notices of the session."""
+    first_s = int(time.time()) - 3 * DAY_S
+    added = sim.add_messages(
+        *(
+            {"subject": f"large{i} " + str(i) * (LARGE_BYTES // len(str(i))), "created": first_s + i * APART_S}
+            for i in range(LARGE)
+        )
+    )
+    db.execute(
+        f"create temp view large as select id, subject from customerio.messages where subject like 'large%' "
+        f"and created between to_timestamp({first_s}) and to_timestamp({first_s + LARGE * APART_S})"
+    )
     notices: list[str] = []
     db.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary or ""))
-    yield notices
-    for row in rows:
-        sim.delete_row("snippets", row["name"])
+    with server_option(db, "page_size", str(PAGE)):
+        yield notices
+    db.execute("drop view large")
+    sim.delete(*(row["id"] for row in added))
 
 
 def spilled(db: Connection) -> int:
@@ -34,16 +54,17 @@ def spilled(db: Connection) -> int:
     return int(scalar(db, "select count(*) from pg_ls_tmpdir()"))
 
 
-def test_what_does_not_fit_into_memory_waits_in_a_file(db: Connection, sim: Simulator, large: list[str]) -> None:
-    db.execute("create temp table copied as select * from customerio.snippets")
-    assert scalar(db, "select count(*) from copied where name like 'large%'") == LARGE
-    assert scalar(db, "select min(length(value)) from copied where name like 'large%'") > LARGE_BYTES - 10
-    assert scalar(db, "select count(distinct substr(value, 1, 8)) from copied where name like 'large%'") > LARGE / 2
+def test_what_does_not_fit_into_memory_waits_in_a_file(db: Connection, large: list[str]) -> None:
+    db.execute("create temp table copied as select * from large")
+    assert scalar(db, "select count(distinct split_part(subject, ' ', 1)) from copied") == LARGE
+    assert scalar(db, "select min(length(subject)) from copied") > LARGE_BYTES - 10
     with db.transaction():
         cursor = db.cursor("reading")
-        cursor.execute("select name, value from customerio.snippets")
-        assert len(cursor.fetchmany(2)) == 2
-        assert spilled(db) == 1
+        cursor.execute("select id, subject from large")
+        files = []
+        while cursor.fetchmany(PAGE):
+            files.append(spilled(db))
+        assert max(files) == 1
         cursor.close()
         assert spilled(db) == 0
     assert large == []
@@ -52,18 +73,17 @@ def test_what_does_not_fit_into_memory_waits_in_a_file(db: Connection, sim: Simu
 @pytest.mark.parametrize(
     ("statement", "sqlstate"),
     [
-        ("select value from customerio.snippets limit 3", None),
-        ("select 1 / (length(value) - length(value)) from customerio.snippets", "22012"),
-        ("select count(*) from generate_series(1, 3) n, lateral (select n, value from customerio.snippets offset 0) s",
-         None),
-        ("do $$ begin perform 1 / (length(value) - length(value)) from customerio.snippets; "
+        ("select subject from large limit 50", None),
+        ("select 1 / (length(subject) - length(subject)) from large offset 50", "22012"),
+        ("select count(*) from generate_series(1, 3) n, lateral (select n, subject from large offset 0) s", None),
+        ("do $$ begin perform 1 / (length(subject) - length(subject)) from large offset 50; "
          "exception when division_by_zero then null; end $$", None),
-        ("begin; declare c cursor with hold for select value from customerio.snippets; commit; close c", None),
-        ("begin; declare c cursor for select value from customerio.snippets; fetch 2 from c; rollback", None),
-        ("begin; declare c cursor for select value from customerio.snippets; savepoint s; fetch 2 from c; "
+        ("begin; declare c cursor with hold for select subject from large; commit; close c", None),
+        ("begin; declare c cursor for select subject from large; fetch 50 from c; rollback", None),
+        ("begin; declare c cursor for select subject from large; savepoint s; fetch 50 from c; "
          "rollback to s; commit", None),
-        ("begin; savepoint s; declare c cursor for select value from customerio.snippets; fetch 2 from c; "
-         "release s; fetch 2 from c; commit", None),
+        ("begin; savepoint s; declare c cursor for select subject from large; fetch 50 from c; "
+         "release s; fetch 20 from c; commit", None),
     ],
 )  # fmt: skip
 def test_no_file_is_left(db: Connection, large: list[str], statement: str, sqlstate: str) -> None:
@@ -74,7 +94,7 @@ def test_no_file_is_left(db: Connection, large: list[str], statement: str, sqlst
         db.execute(statement)
     assert spilled(db) == 0
     assert large == []
-    assert scalar(db, "select count(*) from customerio.snippets where name like 'large%'") == LARGE
+    assert scalar(db, "select count(*) from large") == LARGE
 
 
 def test_rows_before_a_failure_are_enough_for_a_limit(db: Connection, sim: Simulator) -> None:
@@ -91,7 +111,7 @@ def test_rows_before_a_failure_are_enough_for_a_limit(db: Connection, sim: Simul
         assert len(asked(sim)) > before
 
 
-def test_a_row_that_cannot_be_converted(db: Connection, sim: Simulator) -> None:
+def test_a_row_that_cannot_be_converted(db: Connection, sim: Simulator, waiting: None) -> None:
     """PostgreSQL refuses it while requests are under way; the backend goes on."""
     body = '{"messages": [{"id": "odd", "created": 1, "x": 1e999999}], "next": "more"}'
     with server_option(db, "page_size", "50"):
@@ -104,7 +124,7 @@ def test_a_row_that_cannot_be_converted(db: Connection, sim: Simulator) -> None:
     assert scalar(db, "select count(*) from customerio.campaigns") > 0
 
 
-def test_an_error_of_the_conversion_ends_the_requests(db: Connection, sim: Simulator) -> None:
+def test_an_error_of_the_conversion_ends_the_requests(db: Connection, sim: Simulator, waiting: None) -> None:
     """Here the memory of the scan lives on after the error, as long as the transaction does."""
     db.execute(
         "create function pg_temp.reading() returns bigint language sql as $$ select count(raw) from "
@@ -124,18 +144,20 @@ def test_an_error_of_the_conversion_ends_the_requests(db: Connection, sim: Simul
         assert scalar(db, "select pg_temp.caught()") != "22003"
 
 
-def test_a_file_is_of_one_round(db: Connection, sim: Simulator) -> None:
+def test_a_file_is_of_one_round(db: Connection, large: list[str]) -> None:
     """Rows after one that did not fit into memory are kept there again."""
-    added = sim.add_messages(*({"subject": str(i) * (400_000 // len(str(i)))} for i in range(50)))
-    try:
-        with server_option(db, "page_size", "50"), db.transaction():
-            cursor = db.cursor("reading")
-            cursor.execute("select subject from customerio.messages")
-            assert max(len(row[0] or "") for row in cursor.fetchmany(2)) > 300_000
-            assert spilled(db) == 1
-            assert sum(len(row[0] or "") > 300_000 for row in cursor.fetchmany(48)) == 48
-            for _ in range(3):
-                assert max(len(row[0] or "") for row in cursor.fetchmany(30)) < 300_000
-                assert spilled(db) == 0
-    finally:
-        sim.delete(*(row["id"] for row in added))
+    query = "select subject from customerio.messages where created > now() - interval '60 days' and created < %s"
+    below = scalar(db, "select max(created) + interval '1 s' from customerio.messages where subject like 'large%'")
+    # One page after the other, the newest first; one is more than is kept in memory.
+    with server_option(db, "page_size", "30"), server_option(db, "max_concurrency", "1"), db.transaction():
+        cursor = db.cursor("reading")
+        cursor.execute(query, [below])
+        files = []
+        while fetched := cursor.fetchmany(PAGE):
+            files.append((max(len(row[0] or "") for row in fetched), spilled(db)))
+    spilling = [i for i, (_, count) in enumerate(files) if count]
+    assert spilling
+    # The page that ended the round is given without the file.
+    after = files[spilling[-1] + 30 // PAGE + 1 :]
+    assert len(after) > 20
+    assert max(size for size, _ in after) < LARGE_BYTES / 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from cio_fdw.errors import Interrupted, ServerError, Where
 from cio_fdw.ranges import US
-from cio_fdw.scan import scan
+from cio_fdw.scan import IDLE_PAGE_S, scan
 from cio_fdw.windows import DAY_S
 from tests.unit.scan_world import NOW_S, Messages, World, lane_threads, world_of
 
@@ -43,9 +45,11 @@ def wanted(world: World) -> Any:
     st.lists(st.integers(NOW_S - 180 * DAY_S, NOW_S) | st.integers(NOW_S - 4, NOW_S), max_size=40),
     st.integers(1, 9),
     st.integers(1, 4),
+    st.lists(st.floats(0, 0.2), min_size=1, max_size=6),
 )
-def test_the_rows_are_the_same(created_s: list[int], page_size: int, max_concurrency: int) -> None:
+def test_the_rows_are_the_same(created_s: list[int], page_size: int, max_concurrency: int, idle_s: list[float]) -> None:
     world = world_of(Messages(created_s), max_concurrency=max_concurrency)
+    world.tools.idle_s = itertools.accumulate(itertools.cycle(idle_s)).__next__
     made = world.plan("messages", page_size=str(page_size))
     found = [row for batch in scan(made, world.tools, reads_ahead=True) for row in batch]
     assert Counter(found) == Counter((f"m{i}",) for i in range(len(created_s)))
@@ -54,12 +58,36 @@ def test_the_rows_are_the_same(created_s: list[int], page_size: int, max_concurr
 
 def test_rows_come_while_requests_are_under_way_and_an_empty_batch_when_none_is() -> None:
     world = slow()
+    at_work = []
+
+    @contextmanager
+    def working() -> Iterator[None]:
+        at_work.append(True)
+        yield
+        at_work.clear()
+
+    world.tools.at_work = working
+    batches = [
+        (len(batch), bool(at_work), world.fetcher.in_flight)
+        for batch in scan(wanted(world), world.tools, reads_ahead=True)
+    ]
+    assert sum(rows for rows, _, _ in batches) == len(DAYS)
+    assert {under_way for _, kept, under_way in batches if not kept} == {0}
+    assert sum(under_way > 0 for _, kept, under_way in batches if kept) > 3
+    assert {before[1] for before, (rows, kept, _) in zip(batches, batches[1:]) if not rows} == {True}
+    assert {rows for before, (rows, kept, _) in zip(batches, batches[1:]) if before[1] and not kept} == {0}
+    assert batches[0] == (10, False, 0), "the first page alone"
+    assert not batches[-1][1]
+
+
+@pytest.mark.parametrize("idle_s", [0.0, IDLE_PAGE_S / 2])
+def test_rows_wait_for_the_requests_where_these_leave_no_time(idle_s: float) -> None:
+    """`idle_s` of a round, which has one page or more."""
+    world = slow()
+    world.tools.idle_s = itertools.accumulate(itertools.repeat(idle_s)).__next__
     batches = [(len(batch), world.fetcher.in_flight) for batch in scan(wanted(world), world.tools, reads_ahead=True)]
-    assert sum(rows for rows, _ in batches) == len(DAYS)
-    assert batches[-1] == (0, 0)
-    assert {under_way for rows, under_way in batches if not rows} == {0}
-    assert max(under_way for rows, under_way in batches if rows) >= 1
-    assert batches[:2] == [(10, 0), (0, 0)], "the first page alone"
+    assert {under_way for _, under_way in batches} == {0}
+    assert all(rows for rows, _ in batches)
 
 
 def test_a_serial_walk_asks_for_the_next_page_while_rows_are_read() -> None:
@@ -90,11 +118,11 @@ def test_an_error_comes_once_the_reader_may_have_the_rows_before_it() -> None:
 
     world = World(api)
     batches = scan(wanted(world), world.tools, reads_ahead=True)
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
     with pytest.raises(ServerError):
-        seen += (len(batch) for batch in batches)
-    assert sum(seen) >= 10
-    assert seen[-1] == 0
+        seen += ((len(batch), world.fetcher.in_flight) for batch in batches)
+    assert sum(rows for rows, _ in seen) >= 10
+    assert seen[-1][1] == 0
     assert lane_threads() == []
 
 
