@@ -10,7 +10,6 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 /* wrong_value reports a value of another Python type than its column needs: a fault of the package. */
@@ -94,7 +93,7 @@ as_jsonb(PyObject *value)
 	pg_verify_mbstr(PG_UTF8, json, (int) PyBytes_GET_SIZE(value), false);
 	if (GetDatabaseEncoding() != PG_UTF8)
 		json = pg_any_to_server(json, (int) PyBytes_GET_SIZE(value), PG_UTF8);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+	return host_jsonb(json);
 }
 
 /* as_text_array returns a list of str and None as text[]. */

@@ -284,6 +284,9 @@ extern PyObject *host_scan_object(ForeignScanState *node);
 extern PyObject *host_scan_limit(ForeignScanState *node);
 extern PyObject *host_planned_quals(ForeignScanState *node, const HostTable *table);
 
+/* jsonb.c */
+extern Datum host_jsonb(char *json);
+
 /* datums.c */
 extern Datum host_datum(PyObject *value, Oid type, bool *isnull);
 
