@@ -170,10 +170,10 @@ def _maker(column: Column, level: _Level) -> Callable[[list[Values]], Values]:
             found = [other if value is None else value for value, other in zip(found, values[second])]
         if column.type == "jsonb":
             return [None if raw is None or (json := bytes(raw)) == NULL else json for raw in found]
-        if column.type == "timestamptz":
-            found = [None if value is None else value * US for value in found]
+        if column.type != "timestamptz" or not (column.zero_is_null or any(found)):
+            return found
         if column.zero_is_null:
-            return [None if value == 0 else value for value in found]
-        return found
+            return [value * US if value else None for value in found]
+        return [None if value is None else value * US for value in found]
 
     return make

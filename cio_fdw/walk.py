@@ -171,16 +171,18 @@ def note(walk: Walk, page: Page, traffic: Traffic) -> None:
     window, seen = walk.endpoint.window, walk.seen
     if window is None or seen is None:
         return
-    sample = [*page.records[::SAMPLE], *page.records[-1:]]
-    times = _all_there(walk, sample, (window.column,))
-    seen.note([created // US for (created,) in times], is_last=page.next is None, traffic=traffic)
-    if page.next is None or seen.read > LATE_PAGES:
+    keeps = page.next is not None and seen.read < LATE_PAGES
+    records = page.records if keeps else [*page.records[::SAMPLE], *page.records[-1:]]
+    columns = _all_there(walk, records, (*walk.endpoint.key, window.column) if keeps else (window.column,))
+    created_s = [created // US for created in columns[-1]] if columns else []
+    sample = [*created_s[::SAMPLE], *created_s[-1:]] if keeps else created_s
+    seen.note(sample, is_last=page.next is None, traffic=traffic)
+    if not keeps:
         walk.came.clear()
-        return
-    rows = _all_there(walk, page.records, (*walk.endpoint.key, window.column))
-    if len(rows) < len(page.records):
+    elif columns:
+        walk.came.add(list(zip(*columns[:-1])), created_s)
+    elif page.records:
         walk.seen = None  # rows that cannot be told apart, or are at no time
-    walk.came.add([row[:-1] for row in rows], [row[-1] // US for row in rows])
 
 
 def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffic: Traffic) -> list[Walk]:
@@ -209,12 +211,13 @@ def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffi
 
 
 def _all_there(walk: Walk, records: Sequence[Any], columns: Sequence[str]) -> list[tuple[Any, ...]]:
-    """These columns of every record; none when one of them is missing or unusable somewhere."""
+    """The values of each of these columns; nothing when one is missing or unusable somewhere."""
     try:
         rows = RowReader(walk.endpoint, columns).read(records)
     except RecordError:  # a column that the statement may not want: whoever reads it will say so
         return []
-    return [] if any(None in row for row in rows) else rows
+    values = list(zip(*rows))
+    return [] if any(None in column for column in values) else values
 
 
 def _part_of(walk: Walk, window: Window, part: Part) -> Walk:

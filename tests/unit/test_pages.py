@@ -143,6 +143,16 @@ def test_clean(body: bytes, cleaned: bytes, nuls: int) -> None:
     assert clean(body) == (cleaned, nuls)
 
 
+@pytest.mark.parametrize("escapes", [0, 1, 499, 500, 501, 2000])
+@pytest.mark.parametrize("escape", [b"\\n", b"\\\\", b"\\u0026"])
+def test_what_is_dropped_is_found_after_any_number_of_escapes(escapes: int, escape: bytes) -> None:
+    before = b'{"a": "' + escape * escapes
+    assert clean(before + b'\\u0000"}') == (before + b'"}', 1)
+    assert clean(before + b'\\ud800"}') == (before + b'\\ufffd"}', 0)
+    assert clean(before + b'\\\\u0000"}') == (before + b'\\\\u0000"}', 0)
+    assert clean(before + b'"}') == (before + b'"}', 0)
+
+
 @pytest.mark.parametrize("escape", [rb"\ud8", rb"\ud8\"}", rb"\ud8zz", rb"\u000", rb"\ud83d\u\"", rb"\ud83d\ude0"])
 def test_a_broken_escape_stays_broken(escape: bytes) -> None:
     assert clean(b'"' + escape + b'"')[0].startswith((b'"' + escape[:5], b'"\\ufffd'))
