@@ -314,7 +314,15 @@ def _tools(
     transport = connections.transport_for(settings.base_url, settings.key)
     journal = Journal(state_directory(settings.state_dir))
     fetcher = Fetcher(transport, throttle_for(settings), settings, stats, journal=journal.add, cache=cache)
-    return Tools(host, fetcher, stats, wanted, settings.max_concurrency, at_work=lambda: connections.at_work(host))
+    return Tools(
+        host,
+        fetcher,
+        stats,
+        wanted,
+        settings.max_concurrency,
+        at_work=lambda: connections.at_work(host),
+        is_cached=settings.cache_ttl_s > 0,
+    )
 
 
 class Scan:

@@ -74,7 +74,13 @@ class Chain:
     (`splitting`)."""
     leads: bool = False
     """Its rows are not results: each names further chains (`Plan.children`)."""
+    probes: bool = False
+    """Its rows are not results: they show how densely rows lie (`splitting`)."""
     may_be_malformed: bool = False
     """Whether the API may refuse the id in the path (400), and that means no rows, as no object has such an id."""
     fallback: Optional[Request] = None
     """Asked for instead when the API refuses `first` (400, 404): the same without the filter it may not support."""
+
+    @property
+    def brings_rows(self) -> bool:
+        return not (self.leads or self.probes)

@@ -23,7 +23,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from cio_fdw.decoder import Record, Row
@@ -34,9 +33,9 @@ from cio_fdw.pages import Page, parse
 from cio_fdw.plan import Plan
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader, records_as
-from cio_fdw.splitting import Traffic
 from cio_fdw.stats import Stats
-from cio_fdw.walk import Walk, note, split_walk
+from cio_fdw.traffic import Budget, Traffic
+from cio_fdw.walk import Walk, note, probe_for, split_walk
 
 LONGEST_WAIT_S = 1.0
 
@@ -68,6 +67,7 @@ class Tools:
     """What a scan works with. `clock` gives unix seconds; requests are under way only inside `at_work()`.
 
     `idle_s`: seconds in which nothing of this process ran; differences count.
+    `is_cached`: answers are kept, so that the same statement had better ask the same requests.
     """
 
     host: Host
@@ -78,6 +78,7 @@ class Tools:
     clock: Callable[[], float] = time.time
     at_work: Callable[[], AbstractContextManager[None]] = nullcontext
     idle_s: Callable[[], float] = lambda: time.monotonic() - time.process_time()
+    is_cached: bool = False
     _told: set[str] = field(default_factory=set)
 
     def notice_once(self, text: str) -> None:
@@ -122,11 +123,16 @@ class _Run:
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._records_as = records_as(plan.endpoint, tools.wanted)
         self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
-        self._pending: deque[Walk] = deque(Walk(chain, plan.endpoint) for chain in plan.chains)
-        self._traffic = Traffic()
+        self._budget = Budget()
+        self._in_step = tools.is_cached and any(chain.range_s for chain in plan.chains)
+        """How ranges are cut must not depend on which answer is the faster: next time it might be another."""
+        self._pending: deque[Walk] = deque(self._walk(chain) for chain in plan.chains)
         self._under_way: list[Walk] = []
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
+
+    def _walk(self, chain: Chain) -> Walk:
+        return Walk(chain, self._plan.endpoint, traffic=Traffic(self._budget))
 
     def batches(self, *, reads_ahead: bool) -> Iterator[list[Row]]:
         """Rows of answers: of one round after the other, as long as there is something to ask for."""
@@ -165,8 +171,7 @@ class _Run:
         most = min(2 ** min(self._read, MAX_DOUBLINGS), ROUND_PAGES * self._tools.max_concurrency)
         self._submit(most)
         while self.lanes.in_flight:
-            self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
-            answers = [self._answer(done) for done in self.lanes.collect()]
+            answers = [self._answer(done) for done in self._finished()]
             most -= len(answers)
             is_failed = any(_is_failed(answer.done) for answer in answers)
             if is_failed:
@@ -177,13 +182,22 @@ class _Run:
             if is_failed:
                 return
 
+    def _finished(self) -> list[Done[Page]]:
+        """The requests that finished while waiting; all that were under way, in their order, where they go in step."""
+        finished: list[Done[Page]] = []
+        while True:
+            self._tools.host.wait(LONGEST_WAIT_S, self.lanes.wake_fd)
+            finished += self.lanes.collect()
+            if not self._in_step or not self.lanes.in_flight or any(map(_is_failed, finished)):
+                return sorted(finished, key=lambda done: self._under_way.index(done.tag)) if self._in_step else finished
+
     def _answer(self, done: Done[Page]) -> _Answer:
         """What is needed for the rows of a finished request; what follows it is queued."""
         walk: Walk = done.tag
         constants, fresh = {}, None
         if done.result:
             constants = walk.constants(done.result)
-            if walk.may_repeat and not walk.chain.leads:
+            if walk.may_repeat and walk.chain.brings_rows:
                 keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)
                 fresh = walk.first_time(keys)
         self._follow(done)
@@ -192,22 +206,31 @@ class _Run:
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
         while self._pending and self.lanes.in_flight < min(most, self._tools.max_concurrency):
-            walk = min(self._pending, key=attrgetter("urgency"))  # of equal ones the first
+            walk = self._most_urgent()
+            if walk is None:
+                return
             self._pending.remove(walk)
-            parts = self._parts_of(walk)
+            parts = split_walk(walk, (*self._pending, *self._under_way), self._tools.max_concurrency)
             if parts:
                 self._pending.extendleft(reversed(parts))
-            else:
-                self._under_way.append(walk)
-                record = None if walk.chain.leads else self._records_as
-                self.lanes.submit(walk, partial(_fetch, self._tools, walk, record))
+                continue
+            self._under_way.append(walk)
+            record = self._records_as if walk.chain.brings_rows else None
+            self.lanes.submit(walk, partial(_fetch, self._tools, walk, record))
 
-    def _parts_of(self, walk: Walk) -> list[Walk]:
-        """The walks to make instead of one that is so long that others would end far before it."""
-        if walk.seen is None:
-            return []
-        others = [other.left_pages for other in (*self._pending, *self._under_way)]
-        return split_walk(walk, others, self._tools.max_concurrency, self._traffic)
+    def _most_urgent(self) -> Optional[Walk]:
+        """The walk to go on with; None when answers are under way that will tell how to cut it."""
+        walks = (*self._pending, *self._under_way)
+        share = sum(walk.left_pages or 0.0 for walk in walks) / self._tools.max_concurrency
+        walk = min(self._pending, key=lambda pending: pending.urgency(share))  # of equal ones the first
+        if walk.seen is None or not walk.seen.is_long(share):
+            return walk
+        if any(other.tells_soon for other in self._under_way):
+            return None
+        if probe := probe_for(walk, share):
+            self._pending.append(probe)
+            return probe
+        return walk
 
     def _follow(self, done: Done[Page]) -> None:
         """Queues what is to be asked after this answer."""
@@ -219,7 +242,7 @@ class _Run:
             return
         if walk.chain.leads:
             self._pending.extend(self._children(walk, done.result))
-        note(walk, done.result, self._traffic)
+        note(walk, done.result)
         if walk.advance(done.result, int(self._tools.clock())):
             self._pending.appendleft(walk)
 
@@ -238,7 +261,7 @@ class _Run:
             self._tools.notice_once(
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
             )
-        if not walk.chain.leads:
+        if walk.chain.brings_rows:
             yield from self._batches(page, answer.constants, answer.fresh)
 
     def _without_filter(self, walk: Walk) -> Walk:
@@ -253,14 +276,14 @@ class _Run:
 
     def _children(self, walk: Walk, page: Page) -> list[Walk]:
         name = self._plan.names
-        children = []
+        children: list[Walk] = []
         for (value,) in RowReader(walk.endpoint, (name,)).read(page.records):
             if value is None:
                 raise RecordError(f"table {walk.endpoint.name}: a record has no {name}, which names what to ask next")
             # A parent that paging gives twice must not give its rows twice.
             if value not in self._led:
                 self._led.add(value)
-                children += [Walk(chain, self._plan.endpoint) for chain in self._plan.children(value)]
+                children += map(self._walk, self._plan.children(value))
         return children
 
     def _batches(self, page: Page, constants: dict[str, Any], fresh: Optional[list[bool]]) -> Iterator[list[Row]]:

@@ -1,52 +1,62 @@
 """How long a walk over a range still is, and whether it should become several that are read side by side.
 
-    traffic = Traffic()                             # of one scan
-    seen = Seen(1000, 9999)                         # of one walk
-    seen.note([9990, 9980, …], is_last=False, traffic=traffic)
+    traffic = Traffic()                             # of one chain of requests
+    seen = Seen(1000, 9999, traffic=traffic)        # of one walk
+    seen.note([9990, 9980, …], is_last=False)
     seen.left                                       # 89.1 pages, if the rest is like what was seen
-    seen.parts(others=[], width=3, traffic=traffic) # [Part(7000, 9999, 30.0), …], newest first; []: follow the cursor
+    seen.parts(others=[], width=3)                  # [Part(7000, 9999, 30.0), …], newest first; []: follow the cursor
 
 A cursor leads from page to page, one after the other. Ranges of time are independent of each other, so that several
 are read at once. What a range holds is only known as its pages come: each tells how densely the rows lie at its end,
 if the pages are in the order of time. That order is not documented (OBSERVED.md), so it is a hint for sizes and never
 decides which rows are read: the parts cover the whole range again.
 
-So cutting costs the pages that were read, which are read again, and half a page for each further part. A walk is cut
-when it has much more than its share of what is left for all, or when there is nothing else to do for the others: with
-as many parts as are read at once while nothing is known, and one burst at a time where rows lie far more densely than
-in the rest of the scan, as it may end anywhere.
+So cutting costs the pages that were read, which are read again, and half a page for each further part. What it costs
+in all stays within a share of the pages that came and of those that are sure to come (`traffic`). Hence a walk is cut
+early or never, and one that had better be cut waits for its turn (`Seen.is_long`). Rows that lie far more densely at
+one end of a gap than at the other are a burst, which may end anywhere in it: there so much is cut off as has been seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
-LONG_PAGES = 6.0
-"""A range with fewer pages left is read by its cursor."""
+from cio_fdw.traffic import BURST, Stretch, Traffic
 
-EARLY_PAGES = 6
-"""A walk that has read more is cut only when requests would otherwise be idle."""
+LONG_PAGES = 15.0
+"""A range with fewer pages is read by its cursor: cutting it would cost more than a tenth of them."""
 
 LATE_PAGES = 16
-"""A walk that has read more is not cut at all: the keys of this many pages are held."""
+"""A walk that has read more is not cut any more: the keys of this many pages are held."""
 
-UNFAIR = 1.5
-"""A walk is cut when it has this many times its share, or this many times what it has read."""
-
-BURST = 3.0
-"""How many times as densely as in the whole scan rows lie in a burst."""
+UNFAIR = 1.25
+"""A walk with this many times its share of what is left ends after the others."""
 
 BURST_PAGES = 16.0
-"""Pages of a part that is cut off a burst."""
+"""Least pages of a part that is cut off a burst."""
+
+VAST_PAGES = 200.0
+"""One page is not believed to show more: it may be of a burst."""
+
+BELIEF = 4.0
+"""As much as a walk has read so many times is believed to come in it, where nothing is known of the far end."""
+
+SCAN_BELIEF = 8.0
+"""As much as has come in all so many times is believed to come in all."""
+
+SURE_PART_PAGES = 12
+"""Of a stretch that is known to be dense, at least so many make a part of their own."""
 
 MAX_PARTS = 12
 
-FREE_PAGES = 5.0
-COST_SHARE = 0.08
-ALONE_COST_SHARE = 0.15
-"""What cutting may cost: so many pages, and this share of those that have come and are sure to come; the larger share
-when all but one request would be idle."""
+PROBED = (2.0, 1.25)
+"""How many times as far as need be a probe looks: the further, the more is known if the rows go on so far."""
+
+MAX_PROBES = 2
+"""Of one walk."""
 
 
 class Part(NamedTuple):
@@ -57,48 +67,23 @@ class Part(NamedTuple):
     pages: Optional[float]
 
 
-class Traffic:
-    """What all walks of a scan have seen together, and what cutting them has cost."""
-
-    def __init__(self) -> None:
-        self.pages = 0
-        self.seconds = 0
-        self.cost = 0.0
-
-    def note(self, seconds: int) -> None:
-        """One more page came, which covers so many seconds."""
-        self.pages += 1
-        self.seconds += seconds
-
-    @property
-    def density(self) -> float:
-        """Pages in a second."""
-        return self.pages / max(self.seconds, 1)
-
-    def affords(self, cost: float, left: float, share: float) -> bool:
-        """Whether so many pages may be asked for to no avail, `left` being expected; they are then accounted for.
-
-        No more pages are believed in than have come.
-        """
-        if self.cost + cost > FREE_PAGES + share * (self.pages + min(self.pages, left)):
-            return False
-        self.cost += cost
-        return True
-
-
 class Seen:
     """What the pages of one walk over [low_s, high_s] showed. `pages`: what it should have, None when not known."""
 
-    def __init__(self, low_s: int, high_s: int, pages: Optional[float] = None) -> None:
+    def __init__(
+        self, low_s: int, high_s: int, pages: Optional[float] = None, *, traffic: Optional[Traffic] = None
+    ) -> None:
         self.low_s, self.high_s = low_s, high_s
         self.pages = pages
         self.read = 0
+        self._probes = 0
+        self.traffic = traffic or Traffic()
         self._falls = self._rises = True
         self._last_s: Optional[int] = None
         self._page_s = self._page_before_s = 0
         """Seconds that the latest page covers, and the one before it."""
 
-    def note(self, created_s: Sequence[int], *, is_last: bool, traffic: Traffic) -> None:
+    def note(self, created_s: Sequence[int], *, is_last: bool) -> None:
         """A page came: `created_s` are times of its rows, in their order, the last row's among them."""
         times = list(created_s) if self._last_s is None else [self._last_s, *created_s]
         self._falls = self._falls and all(earlier >= later for earlier, later in zip(times, times[1:]))
@@ -108,7 +93,14 @@ class Seen:
         if created_s:
             self._last_s = created_s[-1]
         self._page_before_s, self._page_s = self._page_s, max(left_s - self._left_s, 1)
-        traffic.note(left_s if is_last else self._page_s)
+        at_s = self.low_s if self._last_s is None else self._last_s
+        self.traffic.budget.came += 1
+        self.traffic.note(at_s, 1 / max(left_s if is_last else self._page_s, 1))
+
+    @property
+    def falls(self) -> bool:
+        """Whether the rows came the newest first, as far as they did."""
+        return self._falls
 
     @property
     def _covered_s(self) -> int:
@@ -122,71 +114,170 @@ class Seen:
         return self.high_s - self.low_s + 1 - self._covered_s
 
     @property
+    def _at_s(self) -> int:
+        """The second where the walk is."""
+        return self.high_s - self._covered_s if self._falls else self.low_s + self._covered_s
+
+    @property
+    def _gap(self) -> list[Stretch]:
+        """What is left, from where the walk is."""
+        at_s = self._at_s
+        if self._falls:
+            known = self.traffic.within(self.low_s, at_s - 1)[::-1]
+            far = self.traffic.before(self.low_s)
+        else:
+            known = self.traffic.within(at_s + 1, self.high_s)
+            far = self.traffic.after(self.high_s)
+        # Where it is not known how it goes on, the latest page alone is not believed.
+        is_known = bool(known) or far is not None
+        near = 1 / self._page_s if is_known else math.sqrt(self.read / max(self._covered_s, 1) / self._page_s)
+        gap, begin_s = [], 0
+        for second, density in known:
+            gap.append(Stretch(abs(second - at_s) - begin_s, near, density))
+            begin_s, near = abs(second - at_s), density
+        return [*gap, Stretch(self._left_s - begin_s, near, far)]
+
+    @property
     def left(self) -> Optional[float]:
         """Pages that have not come yet; None when the rows came in no order of time, or none came."""
         if not self.read:
             return self.pages
         if self._last_s is None or not (self._falls or self._rises):
             return None
-        return self._left_s * max(self.read / max(self._covered_s, 1), 1 / self._page_s)
+        return sum(stretch.pages for stretch in self._gap)
 
-    def parts(self, others: Sequence[Optional[float]], width: int, traffic: Traffic) -> list[Part]:
+    @property
+    def sure(self) -> float:
+        """Pages that are as good as certain to come: if every stretch is like its emptier end."""
+        if not self.read:
+            return self._sure_unread
+        if self.left is None:
+            return 0.0
+        return sum(
+            min(stretch.pages, BELIEF * self.read) if stretch.far is None else stretch.least for stretch in self._gap
+        )
+
+    @property
+    def _sure_unread(self) -> float:
+        """The same of a part of which no page has come in this walk."""
+        known = [density for _, density in self.traffic.within(self.low_s, self.high_s)]
+        ends = [self.traffic.before(self.low_s), self.traffic.after(self.high_s)]
+        densities = [*known, *(density for density in ends if density is not None)]
+        return min(self.pages or 0.0, (self.high_s - self.low_s) * min(densities)) if len(densities) > 1 else 0.0
+
+    def is_long(self, share: float) -> bool:
+        """Whether it had better be several, `share` being what each of the requests under way has left."""
+        left = self.left
+        return (
+            left is not None
+            and 0 < self.read <= LATE_PAGES
+            and left > UNFAIR * share
+            and left + self.read >= LONG_PAGES
+        )
+
+    def parts(self, others: Sequence[Seen], width: int, *, newest: float = math.inf) -> list[Part]:
         """Disjoint parts that cover the range, newest first; [] when the cursor should be followed.
 
-        `others`: pages that every other walk of the scan has left, None where that is not known. `width`: how many
-        requests can be under way.
+        `others`: the other walks of the scan. `width`: how many requests can be under way. `newest`: the most pages
+        that had better be in the newest part.
         """
         left = self.left
-        if width < 2 or not self.read or left is None or left < LONG_PAGES or self.read > LATE_PAGES:
+        if width < 2 or left is None:
             return []
-        share = (left + sum(other or 0.0 for other in others)) / width
-        idle = width - len(others)
-        is_early = self.read <= EARLY_PAGES and left > UNFAIR * share
-        is_late = idle > 1 and left > UNFAIR * self.read
-        if not (is_early or is_late) or self._thickens:
+        share = (left + sum(other.left or 0.0 for other in others)) / width
+        if not self.is_long(share) or self._thickens:
             return []
-        if self.pages is None:
-            traffic.cost += self.read + (min(width, MAX_PARTS) - 1) / 2
-            return self._even(left, width)
-        if 1 / self._page_s > BURST * traffic.density:
-            parts = self._off_the_burst(left, max(idle, 1))
-        else:
-            parts = self._even(left, max(round(left / share), 2))
-        cost = self.read + (len(parts) - 1) / 2
-        return parts if traffic.affords(cost, left, ALONE_COST_SHARE if idle == width else COST_SHARE) else []
+        sure = min(sum(seen.sure for seen in (self, *others)), SCAN_BELIEF * self.traffic.budget.came)
+        if self._is_first:
+            sure = min(left, VAST_PAGES)
+        for parts in self._ways(left, share, width, sure, newest):
+            cost = self.read + (len(parts) - 1) / 2
+            if len(parts) > 1 and self.traffic.budget.affords(cost, sure, free=len(parts) == 2 or not self._is_first):
+                self.traffic.budget.spend(cost, self.read)
+                return parts
+        return []
+
+    @property
+    def _is_first(self) -> bool:
+        """Whether one page is all that is known of the range."""
+        return self.pages is None and self.read == 1
 
     @property
     def _thickens(self) -> bool:
         """Whether the density rises so much that the next page will tell more."""
         return self.read > 1 and self._page_s * BURST < self._page_before_s
 
-    def _even(self, left: float, count: int) -> list[Part]:
-        """Parts with equally many pages."""
-        count = min(count, MAX_PARTS)
+    def _ways(self, left: float, share: float, width: int, sure: float, newest: float) -> Iterator[list[Part]]:
+        """What it may become, the more parts the sooner."""
         total = self.read + left
-        return self._cut([total * i / count for i in range(1, count)], left)
+        gap = self._gap
+        if gap[0].is_burst:
+            yield self._off_the_burst(max(self.traffic.budget.came + sure, BURST_PAGES), total)
+            return
+        most = width if self._is_first else max(round(left / share), 2)
+        if self._is_first and left > VAST_PAGES:
+            newest, most = BURST_PAGES, 2
+        if not self._falls:
+            newest = math.inf
+        certain = itertools.takewhile(lambda stretch: not stretch.is_vague, gap)
+        dense = self.read + sum(stretch.pages for stretch in certain)
+        if self.read < dense < total:
+            # What lies beyond is a part of its own: where a burst ends is not known.
+            for count in range(max(min(width, int(dense / SURE_PART_PAGES)), 1), 0, -1):
+                yield self._cut([dense * (i + 1) / count for i in range(count)], total)
+            return
+        for count in range(min(most + (newest < total / most), MAX_PARTS), 1, -1):
+            first = min(newest, total / count)
+            yield self._cut([first + (total - first) * i / (count - 1) for i in range(count - 1)], total)
 
-    def _off_the_burst(self, left: float, count: int) -> list[Part]:
-        """Parts of BURST_PAGES from where the walk began, and the rest."""
-        edges = [BURST_PAGES * i for i in range(1, count + 1)]
-        return self._cut([edge for edge in edges if edge < self.read + left], left)
+    def _off_the_burst(self, pages: float, total: float) -> list[Part]:
+        """A part of so many pages from where the walk began, if they lie as densely as the latest, and the rest."""
+        length_s = min(int(pages * self._page_s), (self.high_s - self.low_s) // 2)
+        rest = max(total - pages, 1.0)
+        if self._falls:
+            edge_s = self.high_s - length_s
+            return [Part(edge_s + 1, self.high_s, pages), Part(self.low_s, edge_s, rest)]
+        edge_s = self.low_s + length_s
+        return [Part(edge_s, self.high_s, rest), Part(self.low_s, edge_s - 1, pages)]
 
-    def _cut(self, edges: Sequence[float], left: float) -> list[Part]:
-        """Parts between the numbers of pages `edges`, counted from where the walk began.
-
-        The pages that were read and those that are left are spread evenly over their seconds.
-        """
+    def _cut(self, edges: Sequence[float], total: float) -> list[Part]:
+        """Parts between the numbers of pages `edges`, counted from where the walk began."""
         length_s = self.high_s - self.low_s + 1
-        bounds = [0]
-        for edge in edges:
-            read = min(edge / self.read, 1.0) * self._covered_s
-            bounds.append(int(read + max(edge - self.read, 0.0) / left * self._left_s))
-        pages = [high - low for low, high in zip([0.0, *edges], [*edges, self.read + left])]
+        bounds = [0, *map(self._seconds, edges), length_s]
+        pages = [high - low for low, high in zip([0.0, *edges], [*edges, total])]
         parts = [
             Part(self.high_s + 1 - end, self.high_s - begin, count)
             if self._falls
             else Part(self.low_s + begin, self.low_s + end - 1, count)
-            for begin, end, count in zip(bounds, [*bounds[1:], length_s], pages)
+            for begin, end, count in zip(bounds, bounds[1:], pages)
             if begin < end
         ]
-        return sorted(parts, reverse=True) if len(parts) > 1 else []
+        return sorted(parts, reverse=True)
+
+    def _seconds(self, pages: float) -> int:
+        """From where the walk began to where so many pages end, if they lie evenly in what came and in each stretch."""
+        end_s, came = float(self._covered_s), float(self.read)
+        if pages <= came:
+            return int(end_s * pages / came)
+        for stretch in self._gap:
+            if pages <= came + stretch.pages:
+                return int(end_s + stretch.length_s * (pages - came) / stretch.pages)
+            end_s, came = end_s + stretch.length_s, came + stretch.pages
+        return int(end_s)
+
+    def probe_s(self, share: float) -> Optional[int]:
+        """A second in what is left where it pays to look whether the rows lie as densely as here; None: there is none.
+
+        It is beyond as many pages as make a cut affordable, if they are sure.
+        """
+        if self._is_first or self._thickens or not self.is_long(share) or self._probes == MAX_PROBES:
+            return None
+        budget, gap = self.traffic.budget, self._gap[0]
+        sure = min(self.sure, SCAN_BELIEF * budget.came)
+        lacking_s = budget.lacks(self.read + 0.5 + 1, sure) * self._page_s
+        length_s = next((int(lacking_s * times) for times in PROBED if 0 < lacking_s * times < gap.length_s), 0)
+        if not gap.is_vague or not length_s or not budget.affords(1, sure):
+            return None
+        self._probes += 1
+        budget.spend(1, 0)
+        return self._at_s - length_s if self._falls else self._at_s + length_s

@@ -11,9 +11,10 @@ RecordError when rows that may come again have no key.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from cio_fdw.came import Came
 from cio_fdw.endpoint import NEXT_PAGE, PAGE, Endpoint, Window
@@ -22,19 +23,36 @@ from cio_fdw.pages import Page
 from cio_fdw.ranges import US
 from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader
-from cio_fdw.splitting import LATE_PAGES, Part, Seen, Traffic
+from cio_fdw.splitting import LATE_PAGES, Part, Seen
+from cio_fdw.traffic import Traffic
 from cio_fdw.windows import FREEZE_LAG_S
 
 SAMPLE = 20
 """One record in so many tells how densely the rows of a page lie."""
 
+PROBE_ROWS = 50
+"""Rows that a probe asks for."""
+
 END_OF_TIME_S = 2**62
 
-MAX_OPEN_PAGES = 2 * LATE_PAGES
-"""An open range that has more pages may grow as fast as it is read."""
+MAX_OPEN_PAGES = 128
+"""An open range that has more pages may grow as fast as it is read, and the keys of its rows take too much memory."""
+
+LONG_OPEN_PAGES = 20
+"""An open range that is expected to have more is frozen after its first page, where that costs least."""
 
 MAX_EMPTY_PAGES = 100
 """In a row. An empty page with a next one is odd, but no end."""
+
+
+class Probe(NamedTuple):
+    """What a walk looks for that brings no rows: how densely they lie at `second`, in a range that begins there."""
+
+    second: int
+    length_s: int
+    rows: int
+    page_rows: int
+    traffic: Traffic
 
 
 class Walk:
@@ -47,13 +65,16 @@ class Walk:
         *,
         pages: Optional[float] = None,
         already: Optional[Came] = None,
+        traffic: Optional[Traffic] = None,
+        probe: Optional[Probe] = None,
     ) -> None:
         """`pages`: how many are expected. `already`: rows of the range that came in another walk.
 
         `came` has these and, as long as it may be cut, those of its own pages.
         """
         self.chain = chain
-        self.seen = Seen(*chain.range_s, pages) if chain.range_s and endpoint.window else None
+        self.seen = Seen(*chain.range_s, pages, traffic=traffic) if chain.range_s and endpoint.window else None
+        self.probe = probe
         self.came = already or Came()
         self.endpoint = endpoint
         self.request = chain.first
@@ -78,12 +99,23 @@ class Walk:
         """How many requests this walk is expected to take yet; None when that is not known."""
         return self.seen.left if self.seen else None
 
-    @property
-    def urgency(self) -> tuple[int, float]:
-        """What sorts walks: first pages show how long their ranges are; the longest wait, as they may yet be cut."""
+    def urgency(self, share: float) -> tuple[int, float]:
+        """What sorts walks, `share` being the pages that each request under way has left.
+
+        First pages show how long their ranges are. Of the others the longest, so that all end together; but those that
+        had better be cut wait, as that costs what they have read.
+        """
         if self.seen is None:
             return 1, 0.0
-        return (2, self.left_pages or 0.0) if self.page_number > 1 else (0, 0.0)
+        if self.page_number == 1:
+            return 0, 0.0
+        left = self.left_pages or 0.0
+        return (2, left) if self.seen.is_long(share) else (1, -left)
+
+    @property
+    def tells_soon(self) -> bool:
+        """Whether the answer to its request is the first to tell of a range."""
+        return self.probe is not None or (self.seen is not None and self.page_number == 1)
 
     def constants(self, page: Page) -> dict[str, Any]:
         """Column values of the rows in `page`, the answer to the present request, that their records lack."""
@@ -96,7 +128,7 @@ class Walk:
 
     def advance(self, page: Page, now_s: int) -> bool:
         """Whether there is a next request after `page`, which was the answer to the present one."""
-        if page.next is None or self.endpoint.paging is None:
+        if page.next is None or self.endpoint.paging is None or self.probe:
             return False
         if self.chain.one_page and page.records:
             return False
@@ -166,17 +198,21 @@ class Walk:
         return fresh
 
 
-def note(walk: Walk, page: Page, traffic: Traffic) -> None:
+def note(walk: Walk, page: Page) -> None:
     """Learns from a page of `walk` how long it still is, and keeps what is needed to cut it."""
     window, seen = walk.endpoint.window, walk.seen
-    if window is None or seen is None:
+    if window is None or (seen is None and walk.probe is None):
         return
-    keeps = page.next is not None and seen.read < LATE_PAGES
+    keeps = seen is not None and page.next is not None and seen.read < LATE_PAGES
     records = page.records if keeps else [*page.records[::SAMPLE], *page.records[-1:]]
     columns = _all_there(walk, records, (*walk.endpoint.key, window.column) if keeps else (window.column,))
     created_s = [created // US for created in columns[-1]] if columns else []
+    if walk.probe:
+        _note_probe(walk.probe, len(page.records), created_s)
+    if seen is None:
+        return
     sample = [*created_s[::SAMPLE], *created_s[-1:]] if keeps else created_s
-    seen.note(sample, is_last=page.next is None, traffic=traffic)
+    seen.note(sample, is_last=page.next is None)
     if not keeps:
         walk.came.clear()
     elif columns:
@@ -185,21 +221,21 @@ def note(walk: Walk, page: Page, traffic: Traffic) -> None:
         walk.seen = None  # rows that cannot be told apart, or are at no time
 
 
-def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffic: Traffic) -> list[Walk]:
+def split_walk(walk: Walk, others: Sequence[Walk], width: int) -> list[Walk]:
     """Walks that together read the range of `walk`; [] when it should go on by itself.
 
-    `others`: pages that the other walks have left. The rows that came come again in the parts that hold their second;
-    there they are passed over. An open range becomes frozen ones and one that stays open: the newest part if that is
-    short, else what is newer than all parts. It does so too when it is long, or may be, and is not cut: the keys of all
-    its rows would have to be kept.
+    `others`: the other walks of the scan. The rows that came come again in the parts that hold their second; there they
+    are passed over. An open range becomes frozen ones and one that stays open: the newest part if that is short, else
+    what is newer than all parts. It does so too when it is long, or may be, and is not cut.
     """
     window, seen = walk.endpoint.window, walk.seen
     if window is None or seen is None:
         return []
-    parts = seen.parts(others, width, traffic)
+    newest_pages = LATE_PAGES if walk.is_open else math.inf
+    parts = seen.parts([other.seen for other in others if other.seen], width, newest=newest_pages)
     if not walk.is_open:
         return [_part_of(walk, window, part) for part in parts]
-    if not parts and seen.read == 1 and (seen.left is None or seen.left > LATE_PAGES):
+    if not parts and _had_better_be_frozen(seen):
         parts = [Part(seen.low_s, seen.high_s, seen.left)]
     if not parts:
         return []
@@ -208,6 +244,33 @@ def split_walk(walk: Walk, others: Sequence[Optional[float]], width: int, traffi
         return [_open_from(walk, window, newest), *(_part_of(walk, window, part) for part in parts[1:])]
     newer = Part(seen.high_s + 1, seen.high_s, None)
     return [*(_part_of(walk, window, part) for part in parts), _open_from(walk, window, newer)]
+
+
+def _had_better_be_frozen(seen: Seen) -> bool:
+    """Whether an open range is so long, or of unknown length, that it might have to be later."""
+    return seen.read == 1 and (seen.left is None or seen.left > LONG_OPEN_PAGES)
+
+
+def _note_probe(probe: Probe, rows: int, times_s: Sequence[int]) -> None:
+    goes_on = rows >= probe.rows and times_s
+    length_s = abs(probe.second - times_s[-1]) + 1 if goes_on else probe.length_s
+    probe.traffic.note(probe.second, max(rows, 1) / probe.page_rows / length_s)
+
+
+def probe_for(walk: Walk, share: float) -> Optional[Walk]:
+    """A walk that brings no rows, but tells whether it pays to cut `walk`; None when that is known."""
+    window, paging, seen = walk.endpoint.window, walk.endpoint.paging, walk.seen
+    second = seen.probe_s(share) if seen and paging and paging.size_param else None
+    if window is None or paging is None or seen is None or second is None:
+        return None
+    low_s, high_s = (seen.low_s, second) if seen.falls else (second, seen.high_s)
+    first = walk.chain.first.with_param(window.start_param, str(low_s)).with_param(window.end_param, str(high_s))
+    page_rows = int(dict(first.params)[paging.size_param])
+    rows = min(PROBE_ROWS, page_rows)
+    first = first.with_param(paging.size_param, str(rows))
+    probe = Probe(second, high_s - low_s + 1, rows, page_rows, seen.traffic)
+    chain = replace(walk.chain, first=first, fallback=None, open=False, range_s=None, probes=True)
+    return Walk(chain, walk.endpoint, probe=probe)
 
 
 def _all_there(walk: Walk, records: Sequence[Any], columns: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -225,7 +288,7 @@ def _part_of(walk: Walk, window: Window, part: Part) -> Walk:
     first = first.with_param(window.end_param, str(part.high_s))
     # The API took the filter for the whole range, so a part without it would be asked for in vain.
     chain = replace(walk.chain, first=first, fallback=None, open=False, range_s=(part.low_s, part.high_s))
-    return Walk(chain, walk.endpoint, pages=part.pages, already=walk.came.within(part.low_s, part.high_s))
+    return _instead(walk, chain, part, part.high_s)
 
 
 def _open_from(walk: Walk, window: Window, part: Part) -> Walk:
@@ -233,4 +296,11 @@ def _open_from(walk: Walk, window: Window, part: Part) -> Walk:
     first = walk.chain.first.with_param(window.start_param, str(part.low_s))
     range_s = (part.low_s, part.high_s) if part.low_s <= part.high_s else None
     chain = replace(walk.chain, first=first, fallback=None, range_s=range_s)
-    return Walk(chain, walk.endpoint, pages=part.pages, already=walk.came.within(part.low_s, END_OF_TIME_S))
+    return _instead(walk, chain, part, END_OF_TIME_S)
+
+
+def _instead(walk: Walk, chain: Chain, part: Part, until_s: int) -> Walk:
+    """A walk that knows what `walk` knows of `part`, whose rows may be as late as `until_s`."""
+    traffic = walk.seen.traffic if walk.seen else None
+    already = walk.came.within(part.low_s, until_s)
+    return Walk(chain, walk.endpoint, pages=part.pages, already=already, traffic=traffic)

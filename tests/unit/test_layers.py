@@ -10,7 +10,7 @@ import cio_fdw
 
 LAYERS = (
     ("errors",),
-    ("secret", "quals", "endpoint", "state", "threads"),
+    ("secret", "quals", "endpoint", "state", "threads", "traffic"),
     ("options", "ranges", "request", "statefile", "lanes"),
     ("catalog", "own_tables"),
     ("windows", "splitting", "came", "ddl", "convert", "stats", "journal", "sizes", "resolving"),

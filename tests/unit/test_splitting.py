@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from typing import Any, Optional
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_fdw.ranges import US
-from cio_fdw.splitting import LATE_PAGES, LONG_PAGES, MAX_PARTS, Part, Seen, Traffic
+from cio_fdw.splitting import LATE_PAGES, LONG_PAGES, MAX_PARTS, MAX_PROBES, Part, Seen
+from cio_fdw.traffic import Budget, Traffic
 from cio_fdw.windows import DAY_S
 from tests.unit import virtual_time
 from tests.unit.scan_world import NOW_S, Messages, World, world_of
@@ -22,14 +24,21 @@ DENSE = list(range(9999, 9899, -1))
 
 def seen(*pages: list[int], expected: Optional[float] = None, traffic: Optional[Traffic] = None) -> Seen:
     """What these pages show of the range from 0 to 9999."""
-    found = Seen(0, 9999, expected)
+    found = Seen(0, 9999, expected, traffic=traffic)
     for page in pages:
-        found.note(page, is_last=False, traffic=traffic or Traffic())
+        found.note(page, is_last=False)
     return found
 
 
-def cut(found: Seen, others: Any = (), width: int = 3, traffic: Optional[Traffic] = None) -> list[Part]:
-    return found.parts(list(others), width, traffic or Traffic())
+def cut(found: Seen, others: Any = (), width: int = 3, **options: Any) -> list[Part]:
+    """`others`: pages that other walks have left."""
+    return found.parts([Seen(0, 9, pages) for pages in others], width, **options)
+
+
+def begun(budget: Budget, pages: int = 100) -> Traffic:
+    """Of a scan of which so many pages came."""
+    budget.came += pages
+    return Traffic(budget)
 
 
 @pytest.mark.parametrize("created_s", [DENSE, [9999 - s for s in DENSE]])
@@ -43,8 +52,20 @@ def test_a_long_range_in_the_order_of_time_is_cut(created_s: list[int], width: i
     assert sum(part.pages for part in parts) == pytest.approx(100, rel=0.02)
 
 
+def test_what_is_newest_may_be_kept_short() -> None:
+    newest, *rest = cut(seen(DENSE), newest=16.0)
+    assert newest.pages == pytest.approx(16)
+    assert [part.pages for part in rest] == pytest.approx([28, 28, 28], rel=0.02)
+
+
 def test_there_are_never_too_many_parts() -> None:
-    assert len(cut(seen([9999, 9998]), width=40)) == MAX_PARTS
+    assert len(cut(seen(list(range(9999, 9939, -1))), width=40)) == MAX_PARTS
+
+
+def test_of_one_page_that_is_very_dense_little_is_believed() -> None:
+    newest, *rest = cut(seen([9999, 9998]), width=12)
+    assert newest.pages == 16
+    assert len(rest) <= 2
 
 
 @pytest.mark.parametrize(
@@ -63,32 +84,71 @@ def test_what_is_not_cut(pages: list[list[int]], others: Any, width: int) -> Non
     assert cut(seen(*pages), others, width) == []
 
 
+def test_a_short_scan_is_cut_in_two_at_most() -> None:
+    """A third part of sixteen pages would cost more than a tenth of them."""
+    assert len(cut(seen(list(range(9999, 9375, -1))))) == 2
+
+
 def test_one_far_longer_than_the_others_is_cut_at_its_beginning() -> None:
-    assert len(cut(seen(DENSE, expected=90.0), others=(20.0, 20.0))) == 2
+    assert len(cut(seen(DENSE, expected=90.0, traffic=begun(Budget())), others=(20.0, 20.0))) == 2
 
 
 def test_one_that_has_read_much_is_not_cut() -> None:
     pages = [list(range(9999 - 10 * i, 9989 - 10 * i, -1)) for i in range(LATE_PAGES + 1)]
-    assert cut(seen(*pages[:3], expected=900.0))
-    assert cut(seen(*pages, expected=900.0)) == []
+    assert cut(seen(*pages[:3], expected=900.0, traffic=begun(Budget())))
+    assert cut(seen(*pages, expected=900.0, traffic=begun(Budget(), 1000))) == []
 
 
 def test_where_rows_lie_densely_a_few_pages_are_cut_off() -> None:
-    """What is far denser than the scan need not go on to the end of its range."""
-    traffic = Traffic()
-    traffic.note(5000)
-    first, *middle, last = cut(seen([9999, 9990], expected=2.0, traffic=traffic))
-    assert first.high_s - first.low_s < 200
-    assert last.low_s == 0
-    assert last.high_s > 9000
-    assert all(part.high_s - part.low_s < 200 for part in middle)
+    """What is far denser than what lies beyond need not go on to the end of its range."""
+    traffic = begun(Budget(), 10)
+    traffic.note(-1, 0.001)
+    newer, older = cut(seen([9999, 9990], expected=2.0, traffic=traffic))
+    assert newer.high_s - newer.low_s < 300
+    assert older == Part(0, newer.low_s - 1, older.pages)
 
 
 def test_what_cutting_costs_is_bounded() -> None:
+    budget = Budget()
+    cuts = [bool(cut(seen(DENSE, expected=90.0, traffic=Traffic(budget)))) for _ in range(50)]
+    assert 1 <= sum(cuts) < 10
+
+
+SPARSE_THEN_DENSE = [[9999, 9500], [9499, 9000], [8999, 8500], [8499, 8490], [8489, 8480]]
+"""Two pages of ten seconds each after three of five hundred."""
+
+
+def test_a_probe_looks_where_a_cut_would_be_affordable_if_the_rows_go_on_like_this() -> None:
     traffic = Traffic()
-    cuts = [bool(cut(seen(DENSE, expected=90.0), traffic=traffic)) for _ in range(50)]
-    assert cuts[0]
-    assert sum(cuts) < 5
+    found = seen(*SPARSE_THEN_DENSE, expected=20.0, traffic=traffic)
+    assert cut(found) == []
+    second = found.probe_s(share=1.0)
+    assert second is not None
+    assert 8480 - 100 * 10 < second < 8480 - 20 * 10
+    traffic.note(second, 0.1)
+    parts = cut(found)
+    assert parts[-1].high_s == second, "what lies beyond the probe is a part of its own"
+
+
+def test_after_probes_that_found_nothing_the_cursor_is_followed() -> None:
+    traffic = Traffic()
+    found = seen(*SPARSE_THEN_DENSE, expected=20.0, traffic=traffic)
+    for _ in range(MAX_PROBES):
+        if (second := found.probe_s(share=1.0)) is not None:
+            traffic.note(second, 0.0001)
+    assert found.probe_s(share=1.0) is None
+    assert cut(found) == []
+
+
+@pytest.mark.parametrize(
+    ("pages", "share"),
+    [
+        pytest.param([DENSE], 1.0, id="all that is known"),
+        pytest.param(SPARSE_THEN_DENSE, 10_000.0, id="no longer than the others"),
+    ],
+)
+def test_what_is_not_probed(pages: list[list[int]], share: float) -> None:
+    assert seen(*pages).probe_s(share) is None
 
 
 NEW_S = NOW_S - 10
@@ -130,16 +190,39 @@ TRAFFIC = {
 
 @pytest.mark.parametrize("traffic", TRAFFIC)
 def test_requests_are_busy_whatever_the_traffic(traffic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 280 pages, at most about a tenth is asked for twice, and it takes little longer than the limit demands.
+    """For 280 pages at most a tenth more requests, and not much longer than the limit demands.
 
-    One after the other they would take 70 seconds.
+    One after the other they would take 70 seconds. Of a burst of two hours it is learnt late how long it is.
     """
     created_s = TRAFFIC[traffic]
     pages = -(-len(created_s) // virtual_time.PAGE_ROWS)
     outcome = virtual_time.scanned(created_s, monkeypatch)
     assert Counter(outcome.ids) == Counter(str(i) for i in range(len(created_s)))
-    assert outcome.requests <= 1.15 * pages
-    assert outcome.seconds <= 1.3 * pages / virtual_time.RATE
+    assert outcome.requests <= 1.1 * pages
+    assert outcome.seconds <= (1.6 if traffic.endswith("burst") else 1.15) * pages / virtual_time.RATE
+
+
+def asked(traffic: str, monkeypatch: pytest.MonkeyPatch, *, is_cached: bool) -> set[frozenset[str]]:
+    """What scans of the same messages ask for, of which each meets other latencies."""
+    found = set()
+    for seed in range(4):
+        draw = random.Random(seed).random
+        outcome = virtual_time.scanned(
+            TRAFFIC[traffic], monkeypatch, latency=lambda draw=draw: 0.1 + 0.4 * draw(), is_cached=is_cached
+        )
+        found.add(frozenset(outcome.targets))
+    return found
+
+
+@pytest.mark.parametrize("traffic", TRAFFIC)
+def test_where_answers_are_kept_ranges_are_cut_the_same_way_again(
+    traffic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(asked(traffic, monkeypatch, is_cached=True)) == 1
+
+
+def test_where_none_are_kept_they_are_cut_as_the_answers_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any(len(asked(traffic, monkeypatch, is_cached=False)) > 1 for traffic in TRAFFIC)
 
 
 def test_with_one_at_a_time_no_page_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def long_walk() -> Walk:
     walk = Walk(open_(), MESSAGES)
     for number in range(1, MAX_OPEN_PAGES):
         walk.first_time([(str(number),)])
-        assert walk.advance(page(f"x{number}"), NOW_S)
+        assert walk.advance(Page([b"{}"], f"x{number}"), NOW_S)
         assert dict(walk.request.params)["start"] == f"x{number}"
     walk.first_time([(str(MAX_OPEN_PAGES),)])
     return walk
@@ -114,7 +114,7 @@ def test_an_open_range_that_is_long_starts_again_as_a_frozen_one() -> None:
     assert walk.first_time([("1",), ("2",), ("new",)]) == [False, False, True]
     # The tokens of the open range belong to another set; the frozen one may well hand them out again.
     for number in range(1, 2 * MAX_OPEN_PAGES):
-        assert walk.advance(page(f"x{number}"), NOW_S + 60)
+        assert walk.advance(Page([b"{}"], f"x{number}"), NOW_S + 60)
         assert dict(walk.request.params) == {**expected, "start": f"x{number}"}
     # In a frozen range a row comes once: no more keys are kept.
     assert walk.first_time([("3",), ("more",)]) == [False, True]

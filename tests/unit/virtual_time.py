@@ -30,12 +30,23 @@ LATENCY_S, RATE, PAGE_ROWS = 0.25, 10, 100
 REACH_S = 179 * 86_400
 
 
+Latency = Callable[[], float]
+
+
 class Outcome(NamedTuple):
-    """`requests` sent, virtual `seconds`, and the `ids` that came, in their order."""
+    """`requests` sent, virtual `seconds`, the `ids` that came, in their order, and what was asked for."""
 
     requests: int
     seconds: float
     ids: list[str]
+    targets: list[str]
+
+
+class _Awake(Stop):
+    """A job's wait for a moment is not reckoned: it is over at once."""
+
+    def sleep(self, seconds: float) -> None:
+        self.check()
 
 
 class _Lanes:
@@ -43,8 +54,9 @@ class _Lanes:
 
     wake_fd = -1
 
-    def __init__(self, clock: _Clock) -> None:
+    def __init__(self, clock: _Clock, latency: Latency) -> None:
         self._clock = clock
+        self._latency = latency
         self._queue: list[tuple[float, int, Done[Any]]] = []
         self.turns: list[float] = []
         self.in_flight = 0
@@ -52,7 +64,7 @@ class _Lanes:
     def submit(self, tag: Any, job: Callable[[Any], Any]) -> None:
         turn_s = max(self._clock.now_s, self.turns[-RATE] + 1.0 if len(self.turns) >= RATE else 0.0)
         self.turns.append(turn_s)
-        heapq.heappush(self._queue, (turn_s + LATENCY_S, len(self.turns), Done(tag, job(Stop()), None)))
+        heapq.heappush(self._queue, (turn_s + self._latency(), len(self.turns), Done(tag, job(_Awake()), None)))
         self.in_flight += 1
 
     def next_s(self) -> float:
@@ -72,9 +84,9 @@ class _Lanes:
 class _Clock:
     """Also the host: waiting moves it to the next answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency: Latency) -> None:
         self.now_s = 0.0
-        self.lanes = _Lanes(self)
+        self.lanes = _Lanes(self, latency)
 
     def wait(self, seconds: float, fd: int = -1) -> bool:
         self.now_s = max(self.now_s, self.lanes.next_s())
@@ -89,8 +101,10 @@ class _Api:
 
     def __init__(self, created_s: Sequence[int]) -> None:
         self._created_s = sorted(created_s)
+        self.targets: list[str] = []
 
     def fetch(self, stop: Any, where: Any, target: str, decode: Callable[[bytes], Any], *, since_s: float = 0.0) -> Any:
+        self.targets.append(target)
         asked = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
         low = bisect_left(self._created_s, int(asked["start_ts"]))
         high = bisect_right(self._created_s, int(asked.get("end_ts", 10**12)))
@@ -100,9 +114,16 @@ class _Api:
         return decode(json.dumps({"messages": rows, "next": str(high - 1 - end) if end >= low else ""}).encode())
 
 
-def scanned(created_s: Sequence[int], monkeypatch: pytest.MonkeyPatch, *, width: int = 3) -> Outcome:
+def scanned(
+    created_s: Sequence[int],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    width: int = 3,
+    latency: Latency = lambda: LATENCY_S,
+    is_cached: bool = False,
+) -> Outcome:
     """A scan of all messages in reach."""
-    clock = _Clock()
+    clock, api = _Clock(latency), _Api(created_s)
     monkeypatch.setattr(cio_fdw.scan, "Lanes", lambda size: clock.lanes)
     made = plan(
         ENDPOINTS["messages"],
@@ -111,6 +132,6 @@ def scanned(created_s: Sequence[int], monkeypatch: pytest.MonkeyPatch, *, width:
         now_s=NOW_S,
         endpoints=ENDPOINTS,
     )
-    tools = Tools(clock, _Api(created_s), Stats(), ("id",), width, clock=lambda: NOW_S)  # type: ignore[arg-type]
+    tools = Tools(clock, api, Stats(), ("id",), width, clock=lambda: NOW_S, is_cached=is_cached)  # type: ignore[arg-type]
     ids = [id_ for batch in scan(made, tools) for (id_,) in batch]
-    return Outcome(len(clock.lanes.turns), clock.now_s, ids)
+    return Outcome(len(clock.lanes.turns), clock.now_s, ids, api.targets)
