@@ -1,4 +1,5 @@
-"""Measures, and prints the figures of bench/README.md as Markdown; `--write` puts them there, with their plots.
+"""Measures, and prints the figures of bench/README.md as Markdown; `--write` puts them there, with their plots. Without
+it the plots go to a new directory, which is named at the end.
 
     python -m bench [--only NAME…] [--write]
 
@@ -11,10 +12,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable
 
+from bench import plots
 from bench.conversion import conversion
 from bench.growth import growth
 from bench.latency import latency
@@ -38,6 +42,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=list(SECTIONS), metavar="NAME", help=str(names))
     parser.add_argument("--write", action="store_true", help="write the figures into bench/README.md")
     arguments = parser.parse_args()
+    if not arguments.write:
+        plots.IMAGES = Path(tempfile.mkdtemp(prefix="cio_fdw-bench-"))
     for name in arguments.only:
         began_s = time.monotonic()
         if program := PROGRAMS.get(name):
@@ -47,6 +53,8 @@ def main() -> int:
             if arguments.write:
                 write_section(name, lines)
         print(f"[{name}: {time.monotonic() - began_s:.0f} s]\n", file=sys.stderr, flush=True)
+    if not arguments.write:
+        print(f"plots: {plots.IMAGES}", file=sys.stderr)
     return 0
 
 
