@@ -224,11 +224,10 @@ class Seen:
         if self.read < dense < total:
             # What lies beyond is a part of its own: where a burst ends is not known.
             for count in range(max(min(width, int(dense / SURE_PART_PAGES)), 1), 0, -1):
-                yield self._cut([dense * (i + 1) / count for i in range(count)], total)
+                yield self._cut([*_edges(dense, count, newest), dense], total)
             return
         for count in range(min(most + (newest < total / most), MAX_PARTS), 1, -1):
-            first = min(newest, total / count)
-            yield self._cut([first + (total - first) * i / (count - 1) for i in range(count - 1)], total)
+            yield self._cut(_edges(total, count, newest), total)
 
     def _off_the_burst(self, pages: float, total: float) -> list[Part]:
         """A part of so many pages from where the walk began, if they lie as densely as the latest, and the rest."""
@@ -281,3 +280,9 @@ class Seen:
         self._probes += 1
         budget.spend(1, 0)
         return self._at_s - length_s if self._falls else self._at_s + length_s
+
+
+def _edges(pages: float, count: int, first: float) -> list[float]:
+    """Where `count` parts of so many pages meet: equal ones, but the first no longer than `first`."""
+    first = min(first, pages / count)
+    return [first + (pages - first) * i / (count - 1) for i in range(count - 1)]
