@@ -24,11 +24,13 @@ from bench.growth import growth
 from bench.latency import latency
 from bench.limit import limit
 from bench.report import write_section
+from bench.schedule import schedule
 from bench.traffic import traffic
 
 SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "limit": limit,
     "traffic": traffic,
+    "schedule": schedule,
     "conversion": conversion,
     "latency": latency,
     "growth": growth,
