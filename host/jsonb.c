@@ -7,8 +7,8 @@
  *
  *    It reads what it is sure of, and leaves the rest to jsonb_in, which also
  *    knows what to say of JSON that is none: the same key twice, numbers that
- *    are no integers, characters beyond ASCII that are escaped, and what is
- *    large or deep.
+ *    are no integers, characters beyond ASCII that are escaped, and what has
+ *    very many parts or is deep.
  */
 #include "host.h"
 
