@@ -82,6 +82,9 @@ class Seen:
         self._last_s: Optional[int] = None
         self._page_s = self._page_before_s = 0
         """Seconds that the latest page covers, and the one before it."""
+        self._gap_of = -1
+        self._kept_gap: list[Stretch] = []
+        """What the gap was when so much had been noted (`Traffic.notes`): it is asked for again and again."""
 
     def note(self, created_s: Sequence[int], *, is_last: bool) -> None:
         """A page came: `created_s` are times of its rows, in their order, the last row's among them."""
@@ -121,6 +124,11 @@ class Seen:
     @property
     def _gap(self) -> list[Stretch]:
         """What is left, from where the walk is."""
+        if self._gap_of != self.traffic.notes:
+            self._gap_of, self._kept_gap = self.traffic.notes, self._gap_now()
+        return self._kept_gap
+
+    def _gap_now(self) -> list[Stretch]:
         at_s = self._at_s
         if self._falls:
             known = self.traffic.within(self.low_s, at_s - 1)[::-1]
@@ -128,9 +136,10 @@ class Seen:
         else:
             known = self.traffic.within(at_s + 1, self.high_s)
             far = self.traffic.after(self.high_s)
-        # Where it is not known how it goes on, the latest page alone is not believed.
-        is_known = bool(known) or far is not None
-        near = 1 / self._page_s if is_known else math.sqrt(self.read / max(self._covered_s, 1) / self._page_s)
+        # The latest page alone is only believed if the next that is known is like it: nights are not like days.
+        latest, following = 1 / self._page_s, known[0][1] if known else far
+        is_like = following is not None and latest <= BURST * following
+        near = latest if is_like else math.sqrt(self.read / max(self._covered_s, 1) * latest)
         gap, begin_s = [], 0
         for second, density in known:
             gap.append(Stretch(abs(second - at_s) - begin_s, near, density))

@@ -19,7 +19,7 @@ FREE_PAGES = 2.0
 the smallest cut would else be too dear."""
 
 
-BURST = 4.0
+BURST = 8.0
 """How many times as densely rows lie in a burst as beyond it."""
 
 
@@ -75,11 +75,14 @@ class Traffic:
 
     def __init__(self, budget: Optional[Budget] = None) -> None:
         self.budget = budget or Budget()
+        self.notes = 0
+        """How often something was noted: as long as that is the same, so is what is known."""
         self._times: list[int] = []
         self._densities: list[float] = []
 
     def note(self, at_s: int, density: float) -> None:
         """So densely the rows lie down to `at_s`, in pages a second."""
+        self.notes += 1
         place = bisect_left(self._times, at_s)
         self._times.insert(place, at_s)
         self._densities.insert(place, density)
