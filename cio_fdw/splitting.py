@@ -241,6 +241,8 @@ class Seen:
     def _off_the_burst(self, pages: float, total: float) -> list[Part]:
         """A part of so many pages from where the walk began, if they lie as densely as the latest, and the rest."""
         length_s = min(int(pages * self._page_s), (self.high_s - self.low_s) // 2)
+        if not length_s:  # of a second or two, which is not to be cut
+            return []
         rest = max(total - pages, 1.0)
         if self._falls:
             edge_s = self.high_s - length_s
@@ -276,7 +278,7 @@ class Seen:
     def probe_s(self, share: float) -> Optional[int]:
         """A second in what is left where it pays to look whether the rows lie as densely as here; None: there is none.
 
-        It is beyond as many pages as make a cut affordable, if they are sure.
+        It is beyond as many pages as make a cut affordable, if they are sure. The look is accounted for: take it.
         """
         if self._is_first or self._thickens or not self.is_long(share) or self._probes == MAX_PROBES:
             return None

@@ -7,17 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cio_fdw.scan
 from cio_fdw.errors import ServerError, Where
 from cio_fdw.lanes import Stop
 from cio_fdw.ranges import US
 from cio_fdw.scan import scan
-from cio_fdw.walk import MAX_OPEN_PAGES
+from cio_fdw.walk import MAX_OPEN_PAGES, Walk, probe_for
 from cio_fdw.windows import DAY_S, FREEZE_LAG_S
 from tests.unit.scan_world import NOW_S, Messages, World, lane_threads, world_of
 
@@ -38,9 +40,17 @@ def test_every_row_comes_exactly_once(created_s: list[int], page_size: int, max_
     world = world_of(Messages(created_s), max_concurrency=max_concurrency)
     made = world.plan("messages", ("created", ">=", (NOW_S - 190 * DAY_S) * US), page_size=str(page_size))
     expected = {(f"m{i}",) for i, second in enumerate(created_s) if second >= NOW_S - 190 * DAY_S}
-    assert Counter(world.rows(made)) == Counter(expected)
+    probes: list[Walk] = []
+
+    def counted(walk: Walk, share: float) -> Optional[Walk]:
+        probe = probe_for(walk, share)
+        probes.extend([probe] if probe else [])
+        return probe
+
+    with mock.patch.object(cio_fdw.scan, "probe_for", counted):
+        assert Counter(world.rows(made)) == Counter(expected)
     assert world.stats.rows == len(expected)
-    assert world.stats.pages <= len(world.targets)
+    assert world.stats.pages + len(probes) == len(world.targets)
     assert world.fetcher.most_in_flight <= max_concurrency
 
 

@@ -108,6 +108,21 @@ def test_where_rows_lie_densely_a_few_pages_are_cut_off() -> None:
     assert older == Part(0, newer.low_s - 1, older.pages)
 
 
+def test_a_burst_of_a_second_or_two_is_not_cut() -> None:
+    """No part may be empty: its request would end before it begins."""
+    traffic = begun(Budget(), 1000)
+    traffic.note(4999, 0.12)
+    found = Seen(5000, 5001, 30.0, traffic=traffic)
+    for _ in range(LATE_PAGES):
+        found.note([5001, 5001], is_last=False)
+    assert found.is_long(share=1.0)
+    assert cut(found) == []
+    found = Seen(5000, 5000, 30.0, traffic=traffic)
+    for _ in range(LATE_PAGES):
+        found.note([5000, 5000], is_last=False)
+    assert cut(found) == []
+
+
 def test_what_cutting_costs_is_bounded() -> None:
     budget = Budget()
     cuts = [bool(cut(seen(DENSE, expected=90.0, traffic=Traffic(budget)))) for _ in range(50)]
