@@ -34,8 +34,17 @@ from cio_fdw import options as option_table
 from cio_fdw.cache import Responses, Statement, clear
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.decoder import Row
+from cio_fdw.densities import Densities
 from cio_fdw.endpoint import Endpoint
-from cio_fdw.errors import CioError, ColumnTypeError, Interrupted, MissingKeyError, OptionNameError, UnknownColumnError
+from cio_fdw.errors import (
+    CioError,
+    ColumnTypeError,
+    Interrupted,
+    MissingKeyError,
+    OptionNameError,
+    StateError,
+    UnknownColumnError,
+)
 from cio_fdw.fetch import Fetcher
 from cio_fdw.journal import Journal
 from cio_fdw.lanes import stop_all
@@ -46,7 +55,7 @@ from cio_fdw.quals import UNKNOWN, condition
 from cio_fdw.sample import Sample
 from cio_fdw.scan import Host, Tools, scan
 from cio_fdw.sizes import Seen, Sizes
-from cio_fdw.state import state_directory
+from cio_fdw.state import StateDirectory, state_directory
 from cio_fdw.stats import Stats
 from cio_fdw.throttle import throttle_for
 
@@ -119,7 +128,15 @@ class Table(NamedTuple):
     def sizes(self) -> Sizes:
         """What earlier scans of this server found."""
         settings = option_table.resolve(self.server_options)
-        return Sizes.kept_in(settings.state_dir, f"{self.identity} {self.server} {settings.base_url}")
+        return Sizes(_place(settings), self._owner(settings))
+
+    def densities(self, settings: Settings) -> Densities:
+        """What earlier scans of this server showed a user with the key of `settings`."""
+        key = settings.key.fingerprint() if settings.key else ""
+        return Densities(_place(settings), f"{self._owner(settings)} {key}")
+
+    def _owner(self, settings: Settings) -> str:
+        return f"{self.identity} {self.server} {settings.base_url}"
 
     def seen(self) -> dict[str, float]:
         """Sizes that bear on a plan of this table."""
@@ -163,6 +180,14 @@ class Table(NamedTuple):
         host = self.host or _host
         caches = settings.cache_ttl_s and host is not None and host.caching()
         return settings if caches else replace(settings, cache_ttl_s=0)
+
+
+def _place(settings: Settings) -> Optional[StateDirectory]:
+    """Where hints lie; None when there is no such place."""
+    try:
+        return state_directory(settings.state_dir)
+    except StateError:
+        return None
 
 
 def start(host: NativeHost) -> None:
@@ -269,7 +294,8 @@ def open_scan(
         return own
     settings, stats, host = _mapped(described, mapping), Stats(), described.host or _started()
     cache = Responses(settings, stats, Statement.of(statement), PARENT_LISTS)
-    return Scan(described, _tools(host, settings, stats, wanted, cache), cache, host)
+    tools = replace(_tools(host, settings, stats, wanted, cache), densities=described.densities(settings))
+    return Scan(described, tools, cache, host)
 
 
 def open_sample(

@@ -26,6 +26,8 @@ from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from cio_fdw.decoder import Record, Row
+from cio_fdw.densities import Densities
+from cio_fdw.dividing import Division
 from cio_fdw.errors import CioError, NotFoundError, RecordError, RequestError, Where
 from cio_fdw.fetch import Fetcher
 from cio_fdw.lanes import Done, Lanes, Stop
@@ -68,6 +70,7 @@ class Tools:
 
     `idle_s`: seconds in which nothing of this process ran; differences count.
     `is_cached`: answers are kept, so that the same statement had better ask the same requests.
+    `densities`: what earlier scans showed; None where nothing is to be known of them, or kept for later ones.
     """
 
     host: Host
@@ -79,6 +82,7 @@ class Tools:
     at_work: Callable[[], AbstractContextManager[None]] = nullcontext
     idle_s: Callable[[], float] = lambda: time.monotonic() - time.process_time()
     is_cached: bool = False
+    densities: Optional[Densities] = None
     _told: set[str] = field(default_factory=set)
 
     def notice_once(self, text: str) -> None:
@@ -126,7 +130,10 @@ class _Run:
         self._budget = Budget()
         self._in_step = tools.is_cached and any(chain.range_s for chain in plan.chains)
         """How ranges are cut must not depend on which answer is the faster: next time it might be another."""
-        self._pending: deque[Walk] = deque(self._walk(chain) for chain in plan.chains)
+        # For the same reason a statement that may be repeated knows nothing of others.
+        densities = None if tools.is_cached else tools.densities
+        self._division = Division(plan.chains, plan.endpoint, densities, self._budget, tools.max_concurrency)
+        self._pending: deque[Walk] = deque(self._division.walks())
         self._under_way: list[Walk] = []
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
@@ -162,6 +169,7 @@ class _Run:
             for answer in later:
                 yield from self._rows_of(answer)
             self._read += came
+        self._division.keep()
 
     def _round(self) -> Iterator[_Answer]:
         """Requests as they finish, until none is under way: as many as the reader's appetite. The last may have failed.

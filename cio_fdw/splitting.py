@@ -15,12 +15,16 @@ So cutting costs the pages that were read, which are read again, and half a page
 in all stays within a share of the pages that came and of those that are sure to come (`traffic`). Hence a walk is cut
 early or never, and one that had better be cut waits for its turn (`Seen.is_long`). Rows that lie far more densely at
 one end of a gap than at the other are a burst, which may end anywhere in it: there so much is cut off as has been seen.
+
+Where an earlier scan told how the rows lie (`Traffic.known`), a walk is as long as that says, and is not cut as long
+as its pages bear it out.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
@@ -58,6 +62,9 @@ PROBED = (2.0, 1.25)
 MAX_PROBES = 2
 """Of one walk."""
 
+DENIAL, SLACK = 2.0, 0.25
+"""What an earlier scan told is not believed when so many times as many pages came; so many pages are no matter."""
+
 
 class Part(NamedTuple):
     """Inclusive unix seconds, and the pages expected in them."""
@@ -74,7 +81,6 @@ class Seen:
         self, low_s: int, high_s: int, pages: Optional[float] = None, *, traffic: Optional[Traffic] = None
     ) -> None:
         self.low_s, self.high_s = low_s, high_s
-        self.pages = pages
         self.read = 0
         self._probes = 0
         self.traffic = traffic or Traffic()
@@ -85,9 +91,17 @@ class Seen:
         self._gap_of = -1
         self._kept_gap: list[Stretch] = []
         """What the gap was when so much had been noted (`Traffic.notes`): it is asked for again and again."""
+        self._known = self.traffic.known if self.traffic.known and self.traffic.known.knows(low_s, high_s) else None
+        self.pages = self._known.within(low_s, high_s) if self._known and pages is None else pages
+        self._sample: list[tuple[array[int], float]] = []
 
-    def note(self, created_s: Sequence[int], *, is_last: bool) -> None:
-        """A page came: `created_s` are times of its rows, in their order, the last row's among them."""
+    def note(self, created_s: Sequence[int], *, is_last: bool, rows: Optional[int] = None) -> None:
+        """A page of so many `rows` came: `created_s` are times of some, in their order, the last row's among them."""
+        if created_s:
+            self._sample.append((array("q", created_s), len(created_s) if rows is None else rows))
+        if is_last:
+            self.traffic.read += self._sample
+            self.traffic.read_s += self.high_s - self.low_s + 1
         times = list(created_s) if self._last_s is None else [self._last_s, *created_s]
         self._falls = self._falls and all(earlier >= later for earlier, later in zip(times, times[1:]))
         self._rises = self._rises and all(earlier <= later for earlier, later in zip(times, times[1:]))
@@ -151,9 +165,36 @@ class Seen:
         """Pages that have not come yet; None when the rows came in no order of time, or none came."""
         if not self.read:
             return self.pages
+        if self._known and self._is_borne_out:
+            return self._left_as_known
         if self._last_s is None or not (self._falls or self._rises):
             return None
         return sum(stretch.pages for stretch in self._gap)
+
+    @property
+    def _is_borne_out(self) -> bool:
+        """Whether no more pages came than `_known` lets expect."""
+        return self.read <= DENIAL * (self._come_as_known + SLACK)
+
+    @property
+    def _come_as_known(self) -> float:
+        """Pages in what was read, as an earlier scan has it."""
+        if self._known is None:
+            return 0.0
+        if self._falls:
+            return self._known.within(self._at_s, self.high_s)
+        return self._known.within(self.low_s, self._at_s if self._rises else self.high_s)
+
+    @property
+    def _left_as_known(self) -> float:
+        """Pages in what is left, as an earlier scan has it, and more or less as this one proved it wrong."""
+        if self._known is None:
+            return 0.0
+        came = self._come_as_known
+        if not (self._falls or self._rises):
+            return max(came - self.read, 0.0)
+        left = self._known.within(self.low_s, self.high_s) - came
+        return left * min(max((self.read + 1) / (came + 1), 1 / DENIAL), DENIAL)
 
     @property
     def sure(self) -> float:
@@ -179,6 +220,7 @@ class Seen:
         left = self.left
         return (
             left is not None
+            and not (self._known and self._is_borne_out)
             and 0 < self.read <= LATE_PAGES
             and left > UNFAIR * share
             and left + self.read >= LONG_PAGES
@@ -209,7 +251,7 @@ class Seen:
     @property
     def _is_first(self) -> bool:
         """Whether one page is all that is known of the range."""
-        return self.pages is None and self.read == 1
+        return self.read == 1 and (self.pages is None or (self._known is not None and not self._is_borne_out))
 
     @property
     def _thickens(self) -> bool:

@@ -10,8 +10,11 @@ budget.affords(2.5, sure=30.0)          # whether that many pages may be asked f
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Optional
+
+from cio_fdw.histogram import Histogram
 
 COST_SHARE = 0.1
 FREE_PAGES = 2.0
@@ -71,10 +74,18 @@ class Budget:
 
 
 class Traffic:
-    """What the walks of one chain have seen together. Densities are in pages a second."""
+    """What the walks of one chain have seen together, and what is `known` from earlier scans, in pages.
 
-    def __init__(self, budget: Optional[Budget] = None) -> None:
+    Densities are in pages a second.
+    """
+
+    def __init__(self, budget: Optional[Budget] = None, known: Optional[Histogram] = None) -> None:
         self.budget = budget or Budget()
+        self.known = known
+        self.read: list[tuple[array[int], float]] = []
+        """Of pages that will not come again: unix seconds of some rows, and how many rows these stand for."""
+        self.read_s = 0
+        """Length of the ranges that were read to their ends."""
         self.notes = 0
         """How often something was noted: as long as that is the same, so is what is known."""
         self._times: list[int] = []

@@ -219,7 +219,7 @@ def note(walk: Walk, page: Page) -> None:
     if seen is None:
         return
     sample = [*created_s[::SAMPLE], *created_s[-1:]] if keeps else created_s
-    seen.note(sample, is_last=page.next is None)
+    seen.note(sample, is_last=page.next is None, rows=len(page.records))
     if not keeps:
         walk.came.clear()
     elif columns:
@@ -235,17 +235,23 @@ def split_walk(walk: Walk, others: Sequence[Walk], width: int) -> list[Walk]:
     are passed over. An open range becomes frozen ones and one that stays open: the newest part if that is short, else
     what is newer than all parts. It does so too when it is long, or may be, and is not cut.
     """
-    window, seen = walk.endpoint.window, walk.seen
-    if window is None or seen is None:
+    seen = walk.seen
+    if seen is None:
         return []
     newest_pages = LATE_PAGES if walk.is_open else math.inf
     parts = seen.parts([other.seen for other in others if other.seen], width, newest=newest_pages)
+    if walk.is_open and not parts and _had_better_be_frozen(seen):
+        parts = [Part(seen.low_s, seen.high_s, seen.left)]
+    return divided(walk, parts)
+
+
+def divided(walk: Walk, parts: Sequence[Part]) -> list[Walk]:
+    """Walks that together read the range of `walk`, which the parts cover, newest first; [] when there is no part."""
+    window, seen = walk.endpoint.window, walk.seen
+    if window is None or seen is None or not parts:
+        return []
     if not walk.is_open:
         return [_part_of(walk, window, part) for part in parts]
-    if not parts and _had_better_be_frozen(seen):
-        parts = [Part(seen.low_s, seen.high_s, seen.left)]
-    if not parts:
-        return []
     newest = parts[0]
     if newest.pages is not None and newest.pages <= LATE_PAGES:
         return [_open_from(walk, window, newest), *(_part_of(walk, window, part) for part in parts[1:])]

@@ -23,7 +23,7 @@ from typing import Any, Callable
 import psycopg
 import pytest
 
-from cio_fdw import sizes, state
+from cio_fdw import densities, sizes, state
 from cio_fdw.secret import Secret
 from cio_fdw.server.build import build_and_install, is_writable
 from cio_fdw.server.cluster import THROW_AWAY, Cluster
@@ -120,8 +120,9 @@ def sim(simulator: Simulator) -> Simulator:
 
 @pytest.fixture
 def db(database: str, cluster: Cluster) -> Iterator[psycopg.Connection[Any]]:
-    """A session of a server that has learned no sizes of tables yet: plans do not depend on the tests before."""
-    (cluster.data_dir / state.DEFAULT_NAME / sizes.FILE_NAME).unlink(missing_ok=True)
+    """A session of a server that has learned nothing of tables yet: plans do not depend on the tests before."""
+    for name in (sizes.FILE_NAME, densities.FILE_NAME):
+        (cluster.data_dir / state.DEFAULT_NAME / name).unlink(missing_ok=True)
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable
 
 import psycopg
 import pytest
 
+from cio_fdw.densities import FILE_NAME
 from cio_fdw.secret import Secret
 from cio_fdw.server.cluster import Cluster
 from cio_fdw.server.database import set_up
 from cio_fdw.simulator.client import Simulator
+from cio_fdw.state import DEFAULT_NAME
 from tests.sql.helpers import Connection, asked, params, value
 
 DAY_S = 86_400
@@ -50,6 +53,57 @@ def test_every_row_comes_once_for_few_requests(uneven: tuple[Connection, Simulat
     targets = asked(simulator)
     assert PAGES <= len(targets) <= 1.1 * PAGES + 5
     assert len({params(target)["start_ts"] for target in targets}) > 2, "ranges were cut"
+
+
+def test_the_second_scan_is_divided_as_the_first_one_showed(uneven: tuple[Connection, Simulator]) -> None:
+    """No page is read twice, no more than one page of a part is not full, and EXPLAIN ANALYZE counts the same."""
+    db, simulator = uneven
+    query = "select id from customerio.messages where created > now() - interval '179 days'"
+    db.execute(query)
+    first = asked(simulator)
+    simulator.reset()
+    found = [id_ for (id_,) in db.execute(query)]
+    second = asked(simulator)
+    assert len(found) == len(set(found)) == ROWS
+    begins = [params(target) for target in second if "start" not in params(target)]
+    assert len(begins) == 7, "two parts for each request that may be under way, and what is newer"
+    assert len(second) <= PAGES + len(begins) < len(first) + 1
+    ends = sorted((int(of["start_ts"]), int(of.get("end_ts", 2**40))) for of in begins)
+    assert all(older[1] + 1 == newer[0] for older, newer in zip(ends, ends[1:]))
+    simulator.reset()
+    told = "".join(line for (line,) in db.execute(f"explain (analyze, costs off) {query}"))
+    assert f"API Requests Sent: {len(asked(simulator))}" in told
+
+
+def test_a_limit_after_a_scan_is_one_request(uneven: tuple[Connection, Simulator]) -> None:
+    """What is known of a list must not make a scan that is given up ask for more."""
+    db, simulator = uneven
+    db.execute("select id from customerio.messages where created > now() - interval '179 days'")
+    simulator.reset()
+    assert value(db, "select count(*) from (select id from customerio.messages limit 3) few") == 3
+    assert len(asked(simulator)) == 1
+    simulator.reset()
+    with db.transaction():
+        db.execute("declare few cursor for select id from customerio.messages")
+        assert len(db.execute("fetch 5 from few").fetchall()) == 5
+    assert len(asked(simulator)) <= 3
+
+
+def test_another_key_knows_nothing_of_it(uneven: tuple[Connection, Simulator]) -> None:
+    """It may be of another workspace."""
+    db, simulator = uneven
+    query = "select id from customerio.messages where created > now() - interval '179 days'"
+    db.execute(query)
+    simulator.reset()
+    place = value(db, "select setting from pg_settings where name = 'data_directory'")
+    known = Path(str(place)) / DEFAULT_NAME / FILE_NAME
+    before = known.read_bytes()
+    db.execute("alter user mapping for current_user server customerio options (set app_api_key 'another-key')")
+    with pytest.raises(psycopg.Error):
+        db.execute(query)
+    assert known.read_bytes() == before, "a scan that failed shows nothing"
+    (begin,) = {params(target).get("end_ts") for target in asked(simulator)}
+    assert begin is None, "one range, in one piece"
 
 
 def test_a_limit_is_one_request(uneven: tuple[Connection, Simulator]) -> None:

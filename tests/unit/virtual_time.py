@@ -10,13 +10,14 @@ import heapq
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import cio_fdw.scan
 from cio_fdw.catalog import ENDPOINTS
+from cio_fdw.densities import Densities
 from cio_fdw.lanes import Done, Stop
 from cio_fdw.options import resolve
 from cio_fdw.plan import plan
@@ -121,6 +122,7 @@ def scanned(
     width: int = 3,
     latency: Latency = lambda: LATENCY_S,
     is_cached: bool = False,
+    densities: Optional[Densities] = None,
 ) -> Outcome:
     """A scan of all messages in reach."""
     clock, api = _Clock(latency), _Api(created_s)
@@ -132,6 +134,6 @@ def scanned(
         now_s=NOW_S,
         endpoints=ENDPOINTS,
     )
-    tools = Tools(clock, api, Stats(), ("id",), width, clock=lambda: NOW_S, is_cached=is_cached)  # type: ignore[arg-type]
+    tools = Tools(clock, api, Stats(), ("id",), width, clock=lambda: NOW_S, is_cached=is_cached, densities=densities)  # type: ignore[arg-type]
     ids = [id_ for batch in scan(made, tools) for (id_,) in batch]
     return Outcome(len(clock.lanes.turns), clock.now_s, ids, api.targets)
