@@ -43,7 +43,7 @@ def _svg(title: str, groups: Sequence[Bars]) -> str:
         whole = group.whole or max((length for _, length, _ in group.bars), default=0.0) or 1.0
         for label, length, text in group.bars:
             width = max((WIDTH - LABEL_WIDTH - VALUE_WIDTH - MARGIN) * length / whole, 1.0)
-            fill = OURS if group.ours or label == FIRST else OTHERS
+            fill = OURS if group.ours or label.startswith(FIRST) else OTHERS
             parts.append(_text(LABEL_WIDTH - 8, y + BAR - 5, label, "normal", "end"))
             parts.append(f'<rect x="{LABEL_WIDTH}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" fill="{fill}"/>')
             parts.append(_text(LABEL_WIDTH + width + 6, y + BAR - 5, text, "normal"))

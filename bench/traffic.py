@@ -67,14 +67,8 @@ def traffic() -> Iterator[str]:
                     backend.execute(f"alter server customerio options (set base_url '{simulator.url}')")
                 task = Task(name, "messages", start_s)
                 one, again = (measured(contender, task, [task], simulator) for _ in range(2))
-            yield row(
-                name,
-                f"{one.rows:,}",
-                *_used(one),
-                f"{one.rows / one.seconds:,.0f}",
-                f"{one.memory_mb:,.0f}",
-                *_used(again),
-            )
+            speed, memory = f"{one.rows / one.seconds:,.0f}", f"{one.memory_mb:,.0f}"
+            yield row(name, f"{one.rows:,}", *_used(one), speed, memory, *_used(again))
             title = name if count == MESSAGES else f"{name}, {count:,}"
             first.append((title, one.share, f"{one.share:.0%}"))
             second.append((title, again.share, f"{again.share:.0%}"))
