@@ -123,9 +123,8 @@ def _parts(chain: Chain, known: Optional[Histogram], count: int) -> list[Part]:
         return []
     low_s, high_s = chain.range_s
     begin_s, end_s = max(low_s, known.begin_s), min(high_s, known.end_s - 1)
-    newer_pages = known.mean * (high_s - end_s)
-    if newer_pages < NEWER_PAGES:
+    if known.mean * (high_s - end_s) < NEWER_PAGES:
         end_s = high_s
-    newer = [Part(end_s + 1, high_s, newer_pages)] if end_s < high_s else []
+    newer = [Part(end_s + 1, high_s, None, is_new=True)] if end_s < high_s else []
     older = [Part(low_s, begin_s - 1, None)] if low_s < begin_s else []
     return [*newer, *(Part(*part) for part in known.cut(begin_s, end_s, count)), *older]

@@ -16,8 +16,8 @@ in all stays within a share of the pages that came and of those that are sure to
 early or never, and one that had better be cut waits for its turn (`Seen.is_long`). Rows that lie far more densely at
 one end of a gap than at the other are a burst, which may end anywhere in it: there so much is cut off as has been seen.
 
-Where an earlier scan told how the rows lie (`Traffic.known`), a walk is as long as that says, and is not cut as long
-as its pages bear it out.
+Where an earlier scan told how the rows lie (`Traffic.known`), a walk is as long as that says, and is not cut; one that
+is newer at its end is cut when its pages do not bear it out.
 """
 
 from __future__ import annotations
@@ -67,18 +67,29 @@ DENIAL, SLACK = 2.0, 0.25
 
 
 class Part(NamedTuple):
-    """Inclusive unix seconds, and the pages expected in them."""
+    """Inclusive unix seconds, and the pages expected in them. `is_new`: it holds what came since an earlier scan."""
 
     low_s: int
     high_s: int
     pages: Optional[float]
+    is_new: bool = False
+
+    @property
+    def is_short(self) -> bool:
+        return self.is_new or (self.pages is not None and self.pages <= LATE_PAGES)
 
 
 class Seen:
     """What the pages of one walk over [low_s, high_s] showed. `pages`: what it should have, None when not known."""
 
     def __init__(
-        self, low_s: int, high_s: int, pages: Optional[float] = None, *, traffic: Optional[Traffic] = None
+        self,
+        low_s: int,
+        high_s: int,
+        pages: Optional[float] = None,
+        *,
+        traffic: Optional[Traffic] = None,
+        is_open: bool = False,
     ) -> None:
         self.low_s, self.high_s = low_s, high_s
         self.read = 0
@@ -93,6 +104,7 @@ class Seen:
         """What the gap was when so much had been noted (`Traffic.notes`): it is asked for again and again."""
         self._known = self.traffic.known if self.traffic.known and self.traffic.known.knows(low_s, high_s) else None
         self.pages = self._known.within(low_s, high_s) if self._known and pages is None else pages
+        self._is_open = is_open
         self._sample: list[tuple[array[int], float]] = []
 
     def note(self, created_s: Sequence[int], *, is_last: bool, rows: Optional[int] = None) -> None:
@@ -172,9 +184,15 @@ class Seen:
         return sum(stretch.pages for stretch in self._gap)
 
     @property
+    def is_certain(self) -> bool:
+        """Whether an earlier scan read all of the range: what was created in it does not change. It is not cut."""
+        known = None if self._is_open else self._known
+        return known is not None and known.begin_s <= self.low_s and self.high_s < known.end_s
+
+    @property
     def _is_borne_out(self) -> bool:
         """Whether no more pages came than `_known` lets expect."""
-        return self.read <= DENIAL * (self._come_as_known + SLACK)
+        return self.is_certain or self.read <= DENIAL * (self._come_as_known + SLACK)
 
     @property
     def _come_as_known(self) -> float:
@@ -263,7 +281,8 @@ class Seen:
         total = self.read + left
         gap = self._gap
         if gap[0].is_burst:
-            yield self._off_the_burst(max(self.traffic.budget.came + sure, BURST_PAGES), total)
+            seen = 0.0 if self._is_first else self.traffic.budget.came + sure
+            yield self._off_the_burst(max(seen, BURST_PAGES), total)
             return
         most = width if self._is_first else max(round(left / share), 2)
         if self._is_first and left > VAST_PAGES:

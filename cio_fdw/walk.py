@@ -73,7 +73,9 @@ class Walk:
         `came` has these and, as long as it may be cut, those of its own pages.
         """
         self.chain = chain
-        self.seen = Seen(*chain.range_s, pages, traffic=traffic) if chain.range_s and endpoint.window else None
+        self.seen: Optional[Seen] = None
+        if chain.range_s and endpoint.window:
+            self.seen = Seen(*chain.range_s, pages, traffic=traffic, is_open=chain.open)
         self.probe = probe
         self.came = already or Came()
         self.endpoint = endpoint
@@ -210,7 +212,7 @@ def note(walk: Walk, page: Page) -> None:
     window, seen = walk.endpoint.window, walk.seen
     if window is None or (seen is None and walk.probe is None):
         return
-    keeps = seen is not None and page.next is not None and seen.read < LATE_PAGES
+    keeps = seen is not None and not seen.is_certain and page.next is not None and seen.read < LATE_PAGES
     records = page.records if keeps else [*page.records[::SAMPLE], *page.records[-1:]]
     columns = _all_there(walk, records, (*walk.endpoint.key, window.column) if keeps else (window.column,))
     created_s = [created // US for created in columns[-1]] if columns else []
@@ -236,7 +238,7 @@ def split_walk(walk: Walk, others: Sequence[Walk], width: int) -> list[Walk]:
     what is newer than all parts. It does so too when it is long, or may be, and is not cut.
     """
     seen = walk.seen
-    if seen is None:
+    if seen is None or seen.is_certain:  # of which no keys are kept
         return []
     newest_pages = LATE_PAGES if walk.is_open else math.inf
     parts = seen.parts([other.seen for other in others if other.seen], width, newest=newest_pages)
@@ -246,14 +248,17 @@ def split_walk(walk: Walk, others: Sequence[Walk], width: int) -> list[Walk]:
 
 
 def divided(walk: Walk, parts: Sequence[Part]) -> list[Walk]:
-    """Walks that together read the range of `walk`, which the parts cover, newest first; [] when there is no part."""
+    """Walks that together read the range of `walk`, which the parts cover, newest first; [] when there is no part.
+
+    Of an open range the newest part stays open when it `is_short`, else what is newer than all parts is one more.
+    """
     window, seen = walk.endpoint.window, walk.seen
     if window is None or seen is None or not parts:
         return []
     if not walk.is_open:
         return [_part_of(walk, window, part) for part in parts]
     newest = parts[0]
-    if newest.pages is not None and newest.pages <= LATE_PAGES:
+    if newest.is_short:
         return [_open_from(walk, window, newest), *(_part_of(walk, window, part) for part in parts[1:])]
     newer = Part(seen.high_s + 1, seen.high_s, None)
     return [*(_part_of(walk, window, part) for part in parts), _open_from(walk, window, newer)]

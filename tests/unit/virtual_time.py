@@ -123,17 +123,18 @@ def scanned(
     latency: Latency = lambda: LATENCY_S,
     is_cached: bool = False,
     densities: Optional[Densities] = None,
+    now_s: int = NOW_S,
 ) -> Outcome:
-    """A scan of all messages in reach."""
+    """A scan of all messages in reach, at `now_s`."""
     clock, api = _Clock(latency), _Api(created_s)
     monkeypatch.setattr(cio_fdw.scan, "Lanes", lambda size: clock.lanes)
     made = plan(
         ENDPOINTS["messages"],
-        [Qual("created", ">=", (NOW_S - REACH_S) * US)],
+        [Qual("created", ">=", (now_s - REACH_S) * US)],
         resolve({"page_size": str(PAGE_ROWS)}),
-        now_s=NOW_S,
+        now_s=now_s,
         endpoints=ENDPOINTS,
     )
-    tools = Tools(clock, api, Stats(), ("id",), width, clock=lambda: NOW_S, is_cached=is_cached, densities=densities)  # type: ignore[arg-type]
+    tools = Tools(clock, api, Stats(), ("id",), width, clock=lambda: now_s, is_cached=is_cached, densities=densities)  # type: ignore[arg-type]
     ids = [id_ for batch in scan(made, tools) for (id_,) in batch]
     return Outcome(len(clock.lanes.turns), clock.now_s, ids, api.targets)
