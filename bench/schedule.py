@@ -28,7 +28,7 @@ def schedule() -> Iterator[str]:
     yield from heading("messages lie", *(f"{pages} pages" for pages in PAGES))
     for name in shapes(1):
         yield row(name, *(_told(name, pages) for pages in PAGES))
-    yield "\nEach: requests over full pages, and needed requests a second as a share of ten; a first scan, and the next."
+    yield "\nEach: requests over full pages, and needed requests a second as a share of ten; first scan, next one."
 
 
 def _told(shape: str, pages: int) -> str:
