@@ -10,17 +10,17 @@ again. Where nothing is known, or it was wrong, ranges are cut as their pages co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from cio_fdw.densities import Densities
 from cio_fdw.endpoint import Endpoint
-from cio_fdw.histogram import Histogram
+from cio_fdw.histogram import Histogram, Sample
 from cio_fdw.request import Chain, Request
 from cio_fdw.splitting import Part
 from cio_fdw.traffic import COST_SHARE, Budget, Traffic
 from cio_fdw.walk import Walk, divided
-from cio_fdw.windows import DAY_S
+from cio_fdw.windows import DAY_S, frozen_until_s
 
 WORTH_PAGES = 0.8 / COST_SHARE
 """A list with fewer is not divided, so nothing need be known of it."""
@@ -30,6 +30,9 @@ SLACK_PAGES = 0.5
 
 NEWER_PAGES = 1.0
 """What came since the last scan is a part of its own when so many pages are expected of it: it may be a burst."""
+
+MAX_SAMPLES = 65_536
+"""Of the times of rows, so that a scan of millions does not end with a pause."""
 
 PARTS_EACH = 2
 """For each request that may be under way: where one part is longer than expected, the others make up for it."""
@@ -46,7 +49,10 @@ class Division:
     ) -> None:
         self._endpoint, self._densities, self._budget, self._width = endpoint, densities, budget, width
         known = self._known(chains)
-        self._chains = [(chain, Traffic(budget, known.get(_list_of(chain, endpoint)))) for chain in chains]
+        keeps = densities is not None and endpoint.window is not None
+        self._chains = [
+            (chain, Traffic(budget, known.get(_list_of(chain, endpoint)), is_kept=keeps)) for chain in chains
+        ]
 
     def _known(self, chains: Sequence[Chain]) -> dict[str, Histogram]:
         """In pages."""
@@ -67,18 +73,19 @@ class Division:
             walks += divided(whole, parts) or [whole]
         return walks
 
-    def keep(self) -> None:
-        """What the scan showed of those chains that were read to their ends."""
+    def keep(self, now_s: int) -> None:
+        """What the scan showed of those chains that were read to their ends. `now_s`: unix time."""
         window = self._endpoint.window
         if not self._densities or not window:
             return
         for chain, traffic in self._chains:
             if chain.range_s is None or traffic.read_s != chain.range_s[1] - chain.range_s[0] + 1:
                 continue
-            seen = Histogram.of(traffic.read, *chain.range_s)
+            seen = Histogram.of(_thinned(traffic.read), *chain.range_s)
             pages = seen.within(*chain.range_s) / _page_rows(chain, self._endpoint)
             if pages >= WORTH_PAGES or _is_wrong(_pages(chain, traffic), pages):
-                self._densities.learn(_list_of(chain, self._endpoint), seen, kept_s=window.kept_days * DAY_S)
+                kept = (now_s - window.kept_days * DAY_S, frozen_until_s(now_s))
+                self._densities.learn(_list_of(chain, self._endpoint), seen, kept=kept)
 
 
 def _list_of(chain: Chain, endpoint: Endpoint) -> str:
@@ -108,18 +115,23 @@ def _is_wrong(expected: float, pages: float) -> bool:
     return not (expected + 1) / WRONG <= pages + 1 <= WRONG * (expected + 1) if expected else False
 
 
+def _thinned(pages: Sequence[Sample]) -> Iterator[Sample]:
+    """As many as MAX_SAMPLES tell enough of."""
+    step = sum(len(seconds) for seconds, _ in pages) // MAX_SAMPLES + 1
+    return ((seconds[::step], rows) for seconds, rows in pages)
+
+
 def _count(pages: float, width: int) -> int:
     """In how many parts so many pages are read: as many for each request that may be under way."""
+    if width < 2:
+        return 1
     count = min(int(1 + COST_SHARE * (pages + SLACK_PAGES)), PARTS_EACH * width)
     return count - count % width if count > width else count
 
 
 def _parts(chain: Chain, known: Optional[Histogram], count: int) -> list[Part]:
-    """Newest first, when there is more than one. What is not known of the range is a part by itself.
-
-    A range whose filter may be refused is asked for in one piece until it was not.
-    """
-    if known is None or chain.range_s is None or count < 2 or chain.fallback:
+    """Newest first, when there is more than one. What is not known of the range is a part by itself."""
+    if known is None or chain.range_s is None or count < 2:
         return []
     low_s, high_s = chain.range_s
     begin_s, end_s = max(low_s, known.begin_s), min(high_s, known.end_s - 1)

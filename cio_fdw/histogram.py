@@ -12,12 +12,16 @@ import itertools
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Optional
 
 MAX_BINS = 128
 FINE_BINS = 2 * MAX_BINS
 
 Bin = tuple[int, int, float]
 """From which second to which, without the latter, and how many lie in it."""
+
+Sample = tuple["array[int]", float]
+"""Of a page: unix seconds of some rows, and how many rows these stand for."""
 
 COVERED = 0.9
 """A range that is known for less than this share is not known."""
@@ -34,7 +38,7 @@ class Histogram:
         self.total = self._before[-1]
 
     @staticmethod
-    def of(pages: Iterable[tuple[array[int], float]], low_s: int, high_s: int) -> Histogram:
+    def of(pages: Iterable[Sample], low_s: int, high_s: int) -> Histogram:
         """Of the range [low_s, high_s]: some seconds of each page, and how many rows they stand for together."""
         weighed = sorted(
             (second, rows / len(seconds)) for seconds, rows in pages for second in seconds if low_s <= second <= high_s
@@ -102,29 +106,21 @@ class Histogram:
         return low + round((high - low) * (count - self._before[place]) / (self.counts[place] or 1.0))
 
     def updated(self, newer: Histogram) -> Histogram:
-        """With what `newer` says of its range. Far apart from each other, only the newer one counts."""
-        apart_s = max(newer.begin_s - self.end_s, self.begin_s - newer.end_s)
-        if apart_s > max(newer.end_s - newer.begin_s, self.end_s - self.begin_s):
-            return newer
+        """With what `newer` says of its range. Of two that are apart the longer one counts: a gap is not known."""
+        if newer.begin_s > self.end_s or self.begin_s > newer.end_s:
+            return max((self, newer), key=lambda one: (one.end_s - one.begin_s, one.end_s))
         older, younger = self.parts(self.begin_s, newer.begin_s), self.parts(newer.end_s, self.end_s)
-        gap = [_between(*sorted((self, newer), key=lambda one: one.begin_s))] if apart_s > 0 else []
-        return _joined(sorted([*older, *gap, *newer.parts(newer.begin_s, newer.end_s), *younger]))
+        return _joined([*older, *newer.parts(newer.begin_s, newer.end_s), *younger])
 
-    def since(self, second: int) -> Histogram:
-        """Without what lies before `second`; all of it when nothing else would be left."""
-        parts = self.parts(max(second, self.begin_s), self.end_s)
-        return _joined(parts) if parts else self
+    def clipped(self, low_s: int, high_s: int) -> Optional[Histogram]:
+        """What lies in that range, both seconds included; None when nothing does."""
+        parts = self.parts(low_s, high_s + 1)
+        return _joined(parts) if parts else None
 
     def parts(self, low_s: int, high_s: int) -> list[Bin]:
         """The bins, as far as they lie in the seconds from `low_s` to `high_s`, without the latter."""
         clipped = [(max(low, low_s), min(high, high_s)) for low, high in _pairs(self.bounds)]
         return [(low, high, self._until(high) - self._until(low)) for low, high in clipped if low < high]
-
-
-def _between(first: Histogram, second: Histogram) -> Bin:
-    """The gap between the two, as dense as both are together."""
-    mean = (first.total + second.total) / (first.end_s - first.begin_s + second.end_s - second.begin_s)
-    return first.end_s, second.begin_s, mean * (second.begin_s - first.end_s)
 
 
 def _joined(bins: Sequence[Bin]) -> Histogram:

@@ -126,7 +126,6 @@ class _Run:
         self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._records_as = records_as(plan.endpoint, tools.wanted)
-        self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._budget = Budget()
         self._in_step = tools.is_cached and any(chain.range_s for chain in plan.chains)
         """How ranges are cut must not depend on which answer is the faster: next time it might be another."""
@@ -134,6 +133,7 @@ class _Run:
         densities = None if tools.is_cached else tools.densities
         self._division = Division(plan.chains, plan.endpoint, densities, self._budget, tools.max_concurrency)
         self._pending: deque[Walk] = deque(self._division.walks())
+        self.lanes: Lanes[Page] = Lanes(tools.max_concurrency)
         self._under_way: list[Walk] = []
         if plan.parents:
             self._pending.extend(Walk(chain, plan.parents.endpoint) for chain in plan.parents.chains)
@@ -169,7 +169,7 @@ class _Run:
             for answer in later:
                 yield from self._rows_of(answer)
             self._read += came
-        self._division.keep()
+        self._division.keep(int(self._tools.clock()))
 
     def _round(self) -> Iterator[_Answer]:
         """Requests as they finish, until none is under way: as many as the reader's appetite. The last may have failed.

@@ -28,6 +28,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
+from cio_fdw.histogram import Sample
 from cio_fdw.traffic import BURST, Stretch, Traffic
 
 LONG_PAGES = 15.0
@@ -105,11 +106,11 @@ class Seen:
         self._known = self.traffic.known if self.traffic.known and self.traffic.known.knows(low_s, high_s) else None
         self.pages = self._known.within(low_s, high_s) if self._known and pages is None else pages
         self._is_open = is_open
-        self._sample: list[tuple[array[int], float]] = []
+        self._sample: list[Sample] = []
 
     def note(self, created_s: Sequence[int], *, is_last: bool, rows: Optional[int] = None) -> None:
         """A page of so many `rows` came: `created_s` are times of some, in their order, the last row's among them."""
-        if created_s:
+        if created_s and self.traffic.is_kept:
             self._sample.append((array("q", created_s), len(created_s) if rows is None else rows))
         if is_last:
             self.traffic.read += self._sample
@@ -188,6 +189,11 @@ class Seen:
         """Whether an earlier scan read all of the range: what was created in it does not change. It is not cut."""
         known = None if self._is_open else self._known
         return known is not None and known.begin_s <= self.low_s and self.high_s < known.end_s
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether far more pages came than an earlier scan lets expect."""
+        return self._known is not None and not self._is_borne_out
 
     @property
     def _is_borne_out(self) -> bool:
@@ -269,7 +275,7 @@ class Seen:
     @property
     def _is_first(self) -> bool:
         """Whether one page is all that is known of the range."""
-        return self.read == 1 and (self.pages is None or (self._known is not None and not self._is_borne_out))
+        return self.read == 1 and (self.pages is None or self.is_denied)
 
     @property
     def _thickens(self) -> bool:
@@ -300,9 +306,10 @@ class Seen:
             yield self._cut(_edges(total, count, newest), total)
 
     def _off_the_burst(self, pages: float, total: float) -> list[Part]:
-        """A part of so many pages from where the walk began, if they lie as densely as the latest, and the rest."""
-        length_s = min(int(pages * self._page_s), (self.high_s - self.low_s) // 2)
-        if not length_s:  # of a second or two, which is not to be cut
+        """A part of so many pages from where the walk began, if more lie as densely as the latest, and the rest."""
+        further_s = self._covered_s + int(max(pages - self.read, 0.0) * self._page_s)
+        length_s = min(further_s, (self.high_s - self.low_s) // 2)
+        if length_s <= self._covered_s:  # of a second or two, which is not to be cut, or all that came
             return []
         rest = max(total - pages, 1.0)
         if self._falls:

@@ -10,11 +10,10 @@ budget.affords(2.5, sure=30.0)          # whether that many pages may be asked f
 from __future__ import annotations
 
 import math
-from array import array
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Optional
 
-from cio_fdw.histogram import Histogram
+from cio_fdw.histogram import Histogram, Sample
 
 COST_SHARE = 0.1
 FREE_PAGES = 2.0
@@ -79,11 +78,15 @@ class Traffic:
     Densities are in pages a second.
     """
 
-    def __init__(self, budget: Optional[Budget] = None, known: Optional[Histogram] = None) -> None:
+    def __init__(
+        self, budget: Optional[Budget] = None, known: Optional[Histogram] = None, *, is_kept: bool = False
+    ) -> None:
+        """`is_kept`: what was read is to be kept for later scans."""
         self.budget = budget or Budget()
         self.known = known
-        self.read: list[tuple[array[int], float]] = []
-        """Of pages that will not come again: unix seconds of some rows, and how many rows these stand for."""
+        self.is_kept = is_kept
+        self.read: list[Sample] = []
+        """Of pages that will not come again, if it is kept: unix seconds of some rows, for how many rows."""
         self.read_s = 0
         """Length of the ranges that were read to their ends."""
         self.notes = 0

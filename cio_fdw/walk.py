@@ -266,7 +266,8 @@ def divided(walk: Walk, parts: Sequence[Part]) -> list[Walk]:
 
 def _had_better_be_frozen(seen: Seen) -> bool:
     """Whether an open range is so long, or of unknown length, that it might have to be later."""
-    return seen.read == 1 and (seen.left is None or seen.left > LONG_OPEN_PAGES)
+    is_early = seen.read == 1 or (seen.is_denied and seen.read <= LATE_PAGES)
+    return is_early and (seen.left is None or seen.left > LONG_OPEN_PAGES)
 
 
 def _note_probe(probe: Probe, rows: int, times_s: Sequence[int]) -> None:

@@ -78,6 +78,9 @@ def test_parts_cover_the_range(found: Histogram, low_s: int, length_s: int, coun
 def test_what_is_newer_counts_in_its_range_and_what_was_known_elsewhere(known: Histogram, newer: Histogram) -> None:
     found = known.updated(newer)
     assert len(found.counts) <= MAX_BINS
+    if newer.begin_s > known.end_s or known.begin_s > newer.end_s:
+        assert found in (known, newer)
+        return
     assert found.within(newer.begin_s, newer.end_s - 1) == pytest.approx(newer.total, abs=1e-6)
     if found.begin_s == known.begin_s < newer.begin_s:
         end_s = min(known.end_s, newer.begin_s) - 1
@@ -87,22 +90,26 @@ def test_what_is_newer_counts_in_its_range_and_what_was_known_elsewhere(known: H
         assert found.within(begin_s, known.end_s - 1) == pytest.approx(known.within(begin_s, known.end_s - 1), abs=1e-6)
 
 
-def test_a_gap_is_as_dense_as_both_sides() -> None:
-    older, newer = even(0, 1000, 10), even(1500, 2500, 30)
-    for found in (older.updated(newer), newer.updated(older)):
-        assert (found.begin_s, found.end_s) == (0, 2500)
-        assert found.within(1000, 1499) == pytest.approx(10)
-        assert found.total == pytest.approx(50)
+@pytest.mark.parametrize(
+    ("one", "other", "longer"),
+    [((0, 1000), (1001, 2500), 1), ((0, 1500), (1501, 2500), 0), ((0, 1000), (2000, 3000), 1)],
+)
+def test_a_gap_is_not_known(one: tuple[int, int], other: tuple[int, int], longer: int) -> None:
+    """Of two that are apart the longer one stays, of equal ones the later."""
+    pair = even(*one, 10), even(*other, 30)
+    assert pair[0].updated(pair[1]) is pair[1].updated(pair[0]) is pair[longer]
 
 
-def test_far_apart_only_the_newer_counts() -> None:
-    assert even(0, 1000, 10).updated(even(9000, 9500, 5)).bounds == (9000, 9500)
+def test_what_adjoins_is_one() -> None:
+    found = even(0, 1000, 10).updated(even(1000, 1500, 30))
+    assert (found.bounds, found.counts) == ((0, 1000, 1500), (10, 30))
 
 
-def test_what_is_too_old_is_forgotten() -> None:
-    found = Histogram([0, 1000, 2000], [10, 20]).since(500)
-    assert (found.bounds, found.counts) == ((500, 1000, 2000), (5, 20))
-    assert found.since(5000) is found
+def test_what_is_too_old_or_of_the_future_is_forgotten() -> None:
+    found = Histogram([0, 1000, 2000], [10, 20]).clipped(500, 1499)
+    assert found
+    assert (found.bounds, found.counts) == ((500, 1000, 1500), (5, 10))
+    assert found.clipped(5000, 6000) is None
 
 
 def test_what_is_a_little_newer_is_like_the_mean() -> None:
