@@ -2,7 +2,7 @@
 
     division = Division(plan.chains, endpoint, densities, Budget(), width=3)
     division.walks()        # of a range that had 60 pages: six of ten pages each, newest first
-    division.keep()         # at the end of the scan
+    division.keep(now_s)    # at the end of the scan
 
 A part costs up to one page that is not full. So there are no more than a tenth of the pages, and no request is sent
 again. Where nothing is known, or it was wrong, ranges are cut as their pages come (`splitting`).
@@ -18,11 +18,14 @@ from cio_fdw.endpoint import Endpoint
 from cio_fdw.histogram import Histogram, Sample
 from cio_fdw.request import Chain, Request
 from cio_fdw.splitting import Part
-from cio_fdw.traffic import COST_SHARE, Budget, Traffic
+from cio_fdw.traffic import Budget, Traffic
 from cio_fdw.walk import Walk, divided
 from cio_fdw.windows import DAY_S, frozen_until_s
 
-WORTH_PAGES = 0.8 / COST_SHARE
+PART_PAGES = 10.0
+"""One part more for each so many: its last page may be nearly empty."""
+
+WORTH_PAGES = 8.0
 """A list with fewer is not divided, so nothing need be known of it."""
 
 SLACK_PAGES = 0.5
@@ -125,7 +128,7 @@ def _count(pages: float, width: int) -> int:
     """In how many parts so many pages are read: as many for each request that may be under way."""
     if width < 2:
         return 1
-    count = min(int(1 + COST_SHARE * (pages + SLACK_PAGES)), PARTS_EACH * width)
+    count = min(int(1 + (pages + SLACK_PAGES) / PART_PAGES), PARTS_EACH * width)
     return count - count % width if count > width else count
 
 

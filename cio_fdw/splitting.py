@@ -40,6 +40,9 @@ LATE_PAGES = 16
 UNFAIR = 1.25
 """A walk with this many times its share of what is left ends after the others."""
 
+TEMPER, TEMPERED_PAGES = 0.35, 90.0
+"""Of fewer pages than so many, the latest alone are not believed to be like the rest: some days are not like others."""
+
 BURST_PAGES = 16.0
 """Least pages of a part that is cut off a burst."""
 
@@ -246,9 +249,16 @@ class Seen:
             left is not None
             and not (self._known and self._is_borne_out)
             and 0 < self.read <= LATE_PAGES
-            and left > UNFAIR * share
+            and self._tempered(left) > UNFAIR * share
             and left + self.read >= LONG_PAGES
         )
+
+    def _tempered(self, left: float) -> float:
+        """With a third of what would be left if the rest were like all that came: one that waits learns no more."""
+        if self.read == 1 or not 0 < left < TEMPERED_PAGES:
+            return left
+        as_all = self.read / max(self._covered_s, 1) * self._left_s
+        return left * math.pow(min(as_all / left, 1.0), TEMPER)
 
     def parts(self, others: Sequence[Seen], width: int, *, newest: float = math.inf) -> list[Part]:
         """Disjoint parts that cover the range, newest first; [] when the cursor should be followed.
