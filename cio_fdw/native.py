@@ -18,10 +18,7 @@ being quals. All run on the backend's main thread.
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -35,9 +32,9 @@ from cio_fdw.cache import Responses, Statement, clear
 from cio_fdw.catalog import ENDPOINTS
 from cio_fdw.decoder import Row
 from cio_fdw.densities import Densities
+from cio_fdw.describing import describe
 from cio_fdw.endpoint import Endpoint
 from cio_fdw.errors import (
-    CioError,
     ColumnTypeError,
     Interrupted,
     MissingKeyError,
@@ -68,9 +65,6 @@ REQUEST_COST = 100.0
 """Planner cost of one request: it outweighs any work on rows, yet a thousand stay near jit_above_cost."""
 ROW_COST = 0.02
 COLUMN_BYTES = 24
-SHOWN_FRAMES = 12
-
-_TOO_MANY_FILES = "Raise the limit of open files (ulimit -n) of the server, or lower max_files_per_process."
 
 _SQL_TYPES = {
     "bigint": "bigint",
@@ -404,22 +398,3 @@ def cache_clear(server_options: Mapping[str, str]) -> int:
         _started().wait(seconds)
 
     return clear(state_directory(option_table.resolve(server_options).state_dir), time.time(), sleep)
-
-
-def describe(error: BaseException) -> tuple[str, str, Optional[str], Optional[str], Optional[str]]:
-    """An error for PostgreSQL. Of a fault of our own it tells type and place only: its text could hold data."""
-    if isinstance(error, CioError):
-        return error.sqlstate, f"cio_fdw: {error.message}", error.detail, error.hint, None
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return "53200", "cio_fdw: out of memory", None, None, None
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return "53000", f"cio_fdw: {os.strerror(error.errno)}", None, _TOO_MANY_FILES, None
-    frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
-    place = " < ".join(f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})" for frame in frames[::-1])
-    return (
-        "XX000",
-        f"cio_fdw: internal error: {type(error).__name__}",
-        None,
-        "This is a fault of cio_fdw; the server log says where. Please report it.",
-        f"at {place}",
-    )

@@ -10,7 +10,7 @@ import cio_fdw
 
 LAYERS = (
     ("errors",),
-    ("secret", "quals", "endpoint", "state", "threads", "histogram"),
+    ("secret", "quals", "endpoint", "state", "threads", "histogram", "describing"),
     ("options", "ranges", "request", "statefile", "lanes", "traffic"),
     ("catalog", "own_tables", "recordfile"),
     ("windows", "splitting", "came", "ddl", "convert", "stats", "journal", "sizes", "densities", "resolving"),
