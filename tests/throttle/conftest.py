@@ -44,8 +44,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def crashing_cluster(pg_config: Path) -> Iterator[Cluster]:
-    """A server of its own, for tests that kill its processes."""
-    settings = {**SETTINGS, "cio_fdw.python": sys.executable}
+    """A server of its own, for tests that kill its processes; what is set up before outlives that."""
+    settings = {**SETTINGS, "synchronous_commit": "on", "cio_fdw.python": sys.executable}
     with make_cluster(installation(pg_config).bin_dir, settings=settings) as running:
         yield running
 
