@@ -118,8 +118,8 @@ def limit_files(cluster: Cluster, db: Connection, size_bytes: int) -> None:
 def test_files_that_may_not_grow(crashing_cluster: Cluster, crashing: str, strict: Simulator, db: Connection) -> None:
     """As of a quota. The limit is that of the backend; what it had open before goes on."""
     place = crashing_cluster.private_dir / "quota"
-    limit_files(crashing_cluster, db, 4096)
-    with state_dir(db, place):
+    with state_dir(db, place):  # First, as the backend that commits writes the log of PostgreSQL too.
+        limit_files(crashing_cluster, db, 4096)
         for _ in range(2):
             assert error_of(db, strict) == f"cio_fdw: cannot write {place}/{turns(strict)}: File too large"
         limit_files(crashing_cluster, db, -1)
