@@ -53,7 +53,9 @@ def _requests(plan: Plan) -> Iterator[str]:
 
 def after(stats: Stats) -> list[Property]:
     cached: list[Property] = [("API Answers From Cache", stats.cached, "")] if stats.caching or stats.cached else []
+    cut: list[Property] = [("API Ranges Read", stats.ranges, "")] if stats.ranges > 1 else []
     return [
+        *cut,
         ("API Requests Sent", stats.requests, ""),
         *cached,
         ("API Retries", stats.retries, ""),

@@ -204,6 +204,7 @@ class _Run:
         walk: Walk = done.tag
         constants, fresh = {}, None
         if done.result:
+            self._tools.stats.add(ranges=walk.begins_range)
             constants = walk.constants(done.result)
             if walk.may_repeat and walk.chain.brings_rows:
                 keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)

@@ -21,6 +21,8 @@ class Stats:
         """Waited for the API: connection, answer and body."""
         self.bytes = 0
         """Bodies, after decompression."""
+        self.ranges = 0
+        """Ranges of time of which a first page came."""
         self.pages = 0
         self.rows = 0
         self.cached = 0
@@ -37,6 +39,7 @@ class Stats:
         throttled_s: float = 0.0,
         api_s: float = 0.0,
         bytes: int = 0,  # noqa: A002 - the counter's name
+        ranges: int = 0,
         pages: int = 0,
         rows: int = 0,
         cached: int = 0,
@@ -49,6 +52,7 @@ class Stats:
             self.throttled_s += throttled_s
             self.api_s += api_s
             self.bytes += bytes
+            self.ranges += ranges
             self.pages += pages
             self.rows += rows
             self.cached += cached

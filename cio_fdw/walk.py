@@ -115,6 +115,11 @@ class Walk:
         return (2, left) if self.seen.is_long(share) else (1, -left)
 
     @property
+    def begins_range(self) -> bool:
+        """Whether its request is the first for the rows of a range of time."""
+        return self.chain.brings_rows and self.page_number == 1 and (self.chain.open or self.chain.range_s is not None)
+
+    @property
     def tells_soon(self) -> bool:
         """Whether the answer to its request is the first to tell of a range."""
         return self.probe is not None or (self.seen is not None and self.page_number == 1)

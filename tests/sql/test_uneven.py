@@ -73,6 +73,7 @@ def test_the_second_scan_is_divided_as_the_first_one_showed(uneven: tuple[Connec
     simulator.reset()
     told = "".join(line for (line,) in db.execute(f"explain (analyze, costs off) {query}"))
     assert f"API Requests Sent: {len(asked(simulator))}" in told
+    assert f"API Ranges Read: {sum('start' not in params(target) for target in asked(simulator))}" in told
 
 
 def test_a_limit_after_a_scan_is_one_request(uneven: tuple[Connection, Simulator]) -> None:

@@ -92,3 +92,11 @@ def test_after_a_run() -> None:
         ("API Rows", 8, ""),
         ("API Bytes", 99, ""),
     ]
+
+
+def test_ranges_are_told_when_there_are_several() -> None:
+    stats = Stats()
+    stats.add(requests=1, ranges=1)
+    assert after(stats)[0] == ("API Requests Sent", 1, "")
+    stats.add(requests=5, ranges=5)
+    assert after(stats)[:2] == [("API Ranges Read", 6, ""), ("API Requests Sent", 6, "")]
