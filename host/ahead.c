@@ -9,11 +9,9 @@
 
 #include "access/htup_details.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
-
-/* Rows beyond this wait in a temporary file. */
-#define AHEAD_KB (16 * 1024)
 
 struct HostAhead
 {
@@ -27,12 +25,16 @@ struct HostAhead
 	bool	   *isnull;
 };
 
-/* new_store returns a store without rows; its file is given back by the end of the present resource owner, too. */
+/*
+ * new_store returns a store without rows. What is more than work_mem waits in a
+ * temporary file, which is given back by the end of the present resource owner,
+ * too.
+ */
 static Tuplestorestate *
 new_store(HostAhead *ahead)
 {
 	MemoryContext previous = MemoryContextSwitchTo(ahead->context);
-	Tuplestorestate *rows = tuplestore_begin_heap(false, false, AHEAD_KB);
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 
 	MemoryContextSwitchTo(previous);
 	return rows;

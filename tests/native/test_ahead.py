@@ -70,6 +70,19 @@ def test_what_does_not_fit_into_memory_waits_in_a_file(db: Connection, large: li
     assert large == []
 
 
+def test_work_mem_says_what_fits_into_memory(db: Connection, large: list[str]) -> None:
+    files = []
+    with db.transaction():
+        db.execute(f"set local work_mem = '{2 * LARGE * LARGE_BYTES // 1024}kB'")
+        cursor = db.cursor("reading")
+        cursor.execute("select id, subject from large")
+        while cursor.fetchmany(PAGE):
+            files.append(spilled(db))
+        cursor.close()
+    assert len(files) == LARGE / PAGE
+    assert max(files) == 0
+
+
 @pytest.mark.parametrize(
     ("statement", "sqlstate"),
     [
