@@ -39,6 +39,8 @@ class Page:
     records: Records
     next: Optional[str]
     dropped_nuls: int = 0
+    size_bytes: int = 0
+    """Of the body."""
     came_s: float = 0.0
     """Unix seconds of the answer when it may be used again (`cache`); 0 for one that is used once."""
 
@@ -63,8 +65,8 @@ def parse(endpoint: Endpoint, body: bytes, *, row_key: str = "", record: Optiona
             hint="The API may have changed, or base_url is not the App API.",
         )
     if row_key:
-        return Page([] if envelope.rows == _NULL else [envelope.rows], None, dropped_nuls)
-    return Page(envelope.rows or [], _cursor(getattr(envelope, "next", None)), dropped_nuls)
+        return Page([] if envelope.rows == _NULL else [envelope.rows], None, dropped_nuls, len(body))
+    return Page(envelope.rows or [], _cursor(getattr(envelope, "next", None)), dropped_nuls, len(body))
 
 
 def _envelope(body: bytes, rows_key: str, next_key: str, record: Optional[Record], is_list: bool) -> Any:

@@ -4,7 +4,8 @@
 
 Up to `max_concurrency` requests are under way at once, but no more than the reader's appetite allows:
 the first page is asked for alone, and more at once only when earlier ones were read. So `LIMIT 5` costs
-one request, and a full scan reaches full width after two. At most ROUND_PAGES * `max_concurrency` pages are held.
+one request, and a full scan reaches full width after two. At most ROUND_PAGES * `max_concurrency` pages are held, or
+ROUND_SMALL_PAGES * `max_concurrency` small ones.
 
 None is under way while PostgreSQL has the rows: it then holds Python's lock, worker threads stand still, and a cursor
 left open would run requests into their timeouts. A reader that `reads_ahead` takes rows inside `at_work()` too, where
@@ -44,6 +45,10 @@ LONGEST_WAIT_S = 1.0
 ROUND_PAGES = 3
 """Pages that are fetched before the reader gets them, for each request that may be under way: one that takes longer
 than the others then keeps them waiting more rarely."""
+
+ROUND_SMALL_PAGES, SMALL_BYTES = 5, 16 * 1024
+"""Likewise where none of the round before was larger: children, mostly. Fifteen requests of a quarter of a second, by
+threes, fill the windows of the API's limit, and nine do not (bench/README.md)."""
 
 BATCH_ROWS = 100
 """Rows converted at once: a page's rows as Python objects take five times the memory of its body."""
@@ -113,6 +118,10 @@ class _Answer(NamedTuple):
     constants: dict[str, Any]
     fresh: Optional[list[bool]]
 
+    @property
+    def size_bytes(self) -> int:
+        return self.done.result.size_bytes if self.done.result else 0
+
 
 class _Run:
     """One pass over a plan. `_read` counts the pages that the reader has dealt with."""
@@ -123,6 +132,7 @@ class _Run:
         self._read = 0
         self._leaves_time = False
         """Whether the latest round left time in which nothing of this process ran."""
+        self._round_pages = ROUND_PAGES
         self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._records_as = records_as(plan.endpoint, tools.wanted)
@@ -146,10 +156,11 @@ class _Run:
         while self._pending or self.lanes.in_flight:
             later: list[_Answer] = []
             failure: Optional[CioError] = None
-            idle_before_s, came = self._tools.idle_s(), 0
+            idle_before_s, came, largest_bytes = self._tools.idle_s(), 0, 0
             with self._tools.at_work():
                 for answer in self._round():
                     came += 1
+                    largest_bytes = max(largest_bytes, answer.size_bytes)
                     if not (reads_ahead and self._leaves_time and self.lanes.in_flight):
                         later.append(answer)
                         continue
@@ -169,6 +180,7 @@ class _Run:
             for answer in later:
                 yield from self._rows_of(answer)
             self._read += came
+            self._round_pages = ROUND_SMALL_PAGES if largest_bytes <= SMALL_BYTES else ROUND_PAGES
         self._division.keep(int(self._tools.clock()))
 
     def _round(self) -> Iterator[_Answer]:
@@ -176,7 +188,7 @@ class _Run:
 
         Now the reader waits, so at least one request must be under way.
         """
-        most = min(2 ** min(self._read, MAX_DOUBLINGS), ROUND_PAGES * self._tools.max_concurrency)
+        most = min(2 ** min(self._read, MAX_DOUBLINGS), self._round_pages * self._tools.max_concurrency)
         self._submit(most)
         while self.lanes.in_flight:
             answers = [self._answer(done) for done in self._finished()]

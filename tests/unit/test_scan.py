@@ -18,7 +18,7 @@ import cio_fdw.scan
 from cio_fdw.errors import ServerError, Where
 from cio_fdw.lanes import Stop
 from cio_fdw.ranges import US
-from cio_fdw.scan import scan
+from cio_fdw.scan import SMALL_BYTES, scan
 from cio_fdw.walk import MAX_OPEN_PAGES, Walk, probe_for
 from cio_fdw.windows import DAY_S, FREEZE_LAG_S
 from tests.unit.scan_world import NOW_S, Messages, World, lane_threads, world_of
@@ -155,6 +155,23 @@ def test_the_width_grows_with_the_appetite_up_to_the_limit() -> None:
     assert world.fetcher.most_in_flight == 1
     assert sum(len(batch) for batch in batches) == 182 - 2
     assert world.fetcher.most_in_flight == 3
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "expected"), [(10, [3, 8, 15, 15, 15, 5]), (SMALL_BYTES + 1, [3, 8, 9, 9, 9, 9, 9, 5])]
+)
+def test_rounds_are_longer_where_pages_are_small(size_bytes: int, expected: list[int]) -> None:
+    """What is asked for until rows are given: up to three or five pages for each request that may be under way."""
+
+    def answer(path: str, _params: dict[str, str]) -> Any:
+        if path == "/v1/campaigns":
+            return {"campaigns": [{"id": number} for number in range(1, 61)]}
+        return {"actions": [{"id": "1", "name": "x" * size_bytes}]}
+
+    world = World(answer)
+    asked = [0] + [len(world.targets) for _ in scan(world.plan("campaign_actions"), world.tools)] + [len(world.targets)]
+    rounds = [after - before for before, after in zip(asked, asked[1:]) if after > before]
+    assert rounds == expected
 
 
 def test_empty_pages_give_no_batch() -> None:

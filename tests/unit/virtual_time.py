@@ -128,6 +128,7 @@ def scanned(
     """A scan of all messages in reach, at `now_s`."""
     clock, api = _Clock(latency), _Api(created_s)
     monkeypatch.setattr(cio_fdw.scan, "Lanes", lambda size: clock.lanes)
+    monkeypatch.setattr(cio_fdw.scan, "SMALL_BYTES", 0)  # the pages stand for larger ones
     made = plan(
         ENDPOINTS["messages"],
         [Qual("created", ">=", (now_s - REACH_S) * US)],
