@@ -225,13 +225,20 @@ class Seen:
 
     @property
     def sure(self) -> float:
-        """Pages that are as good as certain to come: if every stretch is like its emptier end."""
+        """Pages that are as good as certain to come: if every stretch is like its emptier end, or the latest two pages.
+
+        One page may end on a day that is not like others.
+        """
         if not self.read:
             return self._sure_unread
         if self.left is None:
             return 0.0
+        lately = min(self.read, 2) / max(self._page_s + self._page_before_s, 1)
         return sum(
-            min(stretch.pages, BELIEF * self.read) if stretch.far is None else stretch.least for stretch in self._gap
+            min(stretch.pages, BELIEF * self.read)
+            if stretch.far is None
+            else min(stretch.least, lately * stretch.length_s)
+            for stretch in self._gap
         )
 
     @property
@@ -277,10 +284,16 @@ class Seen:
             sure = min(left, VAST_PAGES)
         for parts in self._ways(left, share, width, sure, newest):
             cost = self.read + (len(parts) - 1) / 2
-            if len(parts) > 1 and self.traffic.budget.affords(cost, sure, free=len(parts) == 2 or not self._is_first):
+            free = len(parts) == 2 or not self._is_first
+            if len(parts) > 1 and self.traffic.budget.affords(cost, sure, free=free, fades=not self._is_bursty):
                 self.traffic.budget.spend(cost, self.read)
                 return parts
         return []
+
+    @property
+    def _is_bursty(self) -> bool:
+        """Whether the walk is in a burst of which the end is not known, or was not until a probe looked for it."""
+        return self._gap[0].is_vague or self._probes > 0
 
     @property
     def _is_first(self) -> bool:

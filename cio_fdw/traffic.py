@@ -16,9 +16,9 @@ from typing import NamedTuple, Optional
 from cio_fdw.histogram import Histogram, Sample
 
 COST_SHARE = 0.1
-FREE_PAGES = 2.0
+FREE_PAGES, FADED_PAGES = 2.0, 60.0
 """What cutting may cost: this share of the pages that the scan needs, as far as they are known, and so many more where
-the smallest cut would else be too dear."""
+the smallest cut would else be too dear. That is so in bursts, and before so many pages are known."""
 
 
 BURST = 8.0
@@ -58,9 +58,14 @@ class Budget:
         """Pages, without those that have to be asked for again."""
         self._spent = 0.0
 
-    def affords(self, cost: float, sure: float, *, free: bool = True) -> bool:
-        """Whether so many pages more may be spent, `sure` being certain to come yet. `free`: with FREE_PAGES."""
-        return self._spent + cost <= COST_SHARE * (self.came + sure) + FREE_PAGES * free
+    def affords(self, cost: float, sure: float, *, free: bool = True, fades: bool = False) -> bool:
+        """Whether so many pages more may be spent, `sure` being certain to come yet.
+
+        `free`: with FREE_PAGES, of which the fewer are left the more pages are known if that `fades`.
+        """
+        known = self.came + sure
+        left = max(1 - known / FADED_PAGES, 0.0) if fades else 1.0
+        return self._spent + cost <= COST_SHARE * known + FREE_PAGES * free * left
 
     def lacks(self, cost: float, sure: float) -> float:
         """How many pages more would have to be sure, for `cost` to be affordable."""

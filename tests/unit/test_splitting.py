@@ -292,3 +292,17 @@ def test_a_record_without_a_time_is_no_reason_to_fail() -> None:
     world.fetcher.handler = odd
     made = world.plan("messages", ("created", ">=", (NOW_S - 179 * DAY_S) * US), page_size="5")
     assert len(world.rows(made)) == 30
+
+
+@pytest.mark.parametrize("first_day", range(7))
+def test_days_that_are_unlike_others_are_not_taken_for_all(first_day: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two days of the week have an hour with two or three times as many messages as all of another day."""
+    created_s: list[int] = []
+    for day in range(178):
+        rows, until_s = (126, 46, 47, 129, 31, 20, 28)[(day + first_day) % 7], NOW_S - 60 - day * DAY_S
+        usual = min(rows, 40)
+        created_s += [until_s - i * DAY_S // usual for i in range(usual)]
+        created_s += [until_s - DAY_S // 3 - i * 3600 // (rows - usual) for i in range(rows - usual)]
+    outcome = virtual_time.scanned(created_s, monkeypatch)
+    assert Counter(outcome.ids) == Counter(map(str, range(len(created_s))))
+    assert outcome.requests <= 1.1 * math.ceil(len(created_s) / virtual_time.PAGE_ROWS)
