@@ -133,6 +133,7 @@ class _Run:
         self._leaves_time = False
         """Whether the latest round left time in which nothing of this process ran."""
         self._round_pages = ROUND_PAGES
+        """Of the next round, for each request that may be under way."""
         self._led: set[Any] = set()
         self._reader = RowReader(plan.endpoint, tools.wanted)
         self._records_as = records_as(plan.endpoint, tools.wanted)
