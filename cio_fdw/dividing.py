@@ -72,7 +72,9 @@ class Division:
         for (chain, traffic), its_pages in zip(self._chains, pages):
             whole = Walk(chain, self._endpoint, traffic=traffic)
             parts = _parts(chain, traffic.known, round(its_pages * parts_a_page))
-            self._budget.spend(max(len(parts) - 1, 0) / 2, 0)
+            for _ in parts[1:]:
+                self._budget.cut(again=False, perhaps=False)
+            traffic.is_cut = len(parts) > 1
             walks += divided(whole, parts) or [whole]
         return walks
 

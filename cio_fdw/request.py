@@ -74,8 +74,6 @@ class Chain:
     (`splitting`)."""
     leads: bool = False
     """Its rows are not results: each names further chains (`Plan.children`)."""
-    probes: bool = False
-    """Its rows are not results: they show how densely rows lie (`splitting`)."""
     may_be_malformed: bool = False
     """Whether the API may refuse the id in the path (400), and that means no rows, as no object has such an id."""
     fallback: Optional[Request] = None
@@ -83,4 +81,4 @@ class Chain:
 
     @property
     def brings_rows(self) -> bool:
-        return not (self.leads or self.probes)
+        return not self.leads

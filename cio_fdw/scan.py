@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
+from cio_fdw.cutting import another, shortened
 from cio_fdw.decoder import Record, Row
 from cio_fdw.densities import Densities
 from cio_fdw.dividing import Division
@@ -38,7 +39,7 @@ from cio_fdw.request import Chain
 from cio_fdw.rows import RowReader, records_as
 from cio_fdw.stats import Stats
 from cio_fdw.traffic import Budget, Traffic
-from cio_fdw.walk import Walk, note, probe_for, split_walk
+from cio_fdw.walk import Walk
 
 LONGEST_WAIT_S = 1.0
 
@@ -55,6 +56,8 @@ BATCH_ROWS = 100
 IDLE_PAGE_S = 0.001
 """Time for each page of a round in which nothing of this process ran. Where there is more, rows are converted in it;
 keeping them for that long is no gain where there is less."""
+UNKNOWN_CURSOR = (400, 404, 410, 422)
+"""What the API may answer where it does not know a cursor."""
 MAX_DOUBLINGS = 10
 """The appetite stops growing here, far above any max_concurrency."""
 
@@ -112,11 +115,12 @@ def scan(plan: Plan, tools: Tools, *, reads_ahead: bool = False) -> Generator[li
 
 class _Answer(NamedTuple):
     """A finished request. `constants`: column values that its records lack. `fresh`: which of these have not come
-    before, None when all have not."""
+    before, None when all have not. Where it has an error and is not failed, there are no rows."""
 
     done: Done[Page]
     constants: dict[str, Any]
     fresh: Optional[list[bool]]
+    is_failed: bool
 
     @property
     def size_bytes(self) -> int:
@@ -194,7 +198,7 @@ class _Run:
         while self.lanes.in_flight:
             answers = [self._answer(done) for done in self._finished()]
             most -= len(answers)
-            is_failed = any(_is_failed(answer.done) for answer in answers)
+            is_failed = any(answer.is_failed for answer in answers)
             if is_failed:
                 self.lanes.stop()
             else:
@@ -215,56 +219,42 @@ class _Run:
     def _answer(self, done: Done[Page]) -> _Answer:
         """What is needed for the rows of a finished request; what follows it is queued."""
         walk: Walk = done.tag
-        constants, fresh = {}, None
+        constants, fresh, is_failed = {}, None, _is_failed(done)
         if done.result:
             self._tools.stats.add(ranges=walk.begins_range)
             constants = walk.constants(done.result)
-            if walk.may_repeat and walk.chain.brings_rows:
-                keys = RowReader(walk.endpoint, walk.endpoint.key).read(done.result.records, constants)
-                fresh = walk.first_time(keys)
+            fresh = walk.take_in(done.result) if walk.chain.brings_rows else None
         self._follow(done)
-        return _Answer(done, constants, fresh)
+        return _Answer(done, constants, fresh, is_failed)
 
     def _submit(self, most: int) -> None:
         """Sends pending requests while fewer than `most` are under way, and no more than may be."""
-        while self._pending and self.lanes.in_flight < min(most, self._tools.max_concurrency):
-            walk = self._most_urgent()
-            if walk is None:
+        width = self._tools.max_concurrency
+        while self.lanes.in_flight < min(most, width):
+            if len(self._pending) + len(self._under_way) < min(most, width):
+                part = another(self._pending, self._under_way, width)
+                self._pending.extend([part] if part else [])
+            if not self._pending:
                 return
+            walk = min(self._pending, key=lambda pending: pending.urgency)  # of equal ones the first
             self._pending.remove(walk)
-            parts = split_walk(walk, (*self._pending, *self._under_way), self._tools.max_concurrency)
-            if parts:
-                self._pending.extendleft(reversed(parts))
-                continue
+            part = shortened(walk)
+            self._pending.extend([part] if part else [])
+            walk.prepare()
             self._under_way.append(walk)
             record = self._records_as if walk.chain.brings_rows else None
             self.lanes.submit(walk, partial(_fetch, self._tools, walk, record))
-
-    def _most_urgent(self) -> Optional[Walk]:
-        """The walk to go on with; None when answers are under way that will tell how to cut it."""
-        walks = (*self._pending, *self._under_way)
-        share = sum(walk.left_pages or 0.0 for walk in walks) / self._tools.max_concurrency
-        walk = min(self._pending, key=lambda pending: pending.urgency(share))  # of equal ones the first
-        if walk.seen is None or not walk.seen.is_long(share):
-            return walk
-        if any(other.tells_soon for other in self._under_way):
-            return None
-        if probe := probe_for(walk, share):
-            self._pending.append(probe)
-            return probe
-        return walk
 
     def _follow(self, done: Done[Page]) -> None:
         """Queues what is to be asked after this answer."""
         walk: Walk = done.tag
         self._under_way.remove(walk)
         if _is_refused(done):
-            self._pending.appendleft(self._without_filter(walk))
+            self._pending.appendleft(self._instead_of(walk))
         if done.error is not None or done.result is None:
             return
         if walk.chain.leads:
             self._pending.extend(self._children(walk, done.result))
-        note(walk, done.result)
         if walk.advance(done.result, int(self._tools.clock())):
             self._pending.appendleft(walk)
 
@@ -272,13 +262,11 @@ class _Run:
         """The rows of one answer, in batches."""
         done = answer.done
         walk: Walk = done.tag
-        if _is_refused(done) or _is_gone(done):
-            return
-        if done.error is not None:
+        if answer.is_failed and done.error is not None:
             raise done.error
         page = done.result
         if page is None:
-            raise ValueError("a request ended without a page")
+            return
         if page.dropped_nuls:
             self._tools.notice_once(
                 f"{walk.endpoint.name}: the API sent NUL characters, which PostgreSQL cannot store; they are left out"
@@ -286,8 +274,11 @@ class _Run:
         if walk.chain.brings_rows:
             yield from self._batches(page, answer.constants, answer.fresh)
 
-    def _without_filter(self, walk: Walk) -> Walk:
-        """The walk to make instead of one that the API refuses."""
+    def _instead_of(self, walk: Walk) -> Walk:
+        """The walk to go on with when the API refuses the request of `walk`."""
+        if walk.is_joining:
+            walk.refuse()
+            return walk
         if walk.chain.fallback is None:
             raise ValueError("a walk without a fallback was refused")
         self._tools.notice_once(
@@ -321,8 +312,12 @@ def _is_failed(done: Done[Page]) -> bool:
 
 def _is_refused(done: Done[Page]) -> bool:
     """Whether the API does not take this walk's request, and there is another that brings its rows too."""
-    error = done.error
-    return isinstance(error, RequestError) and error.status in (400, 404) and done.tag.chain.fallback is not None
+    walk: Walk = done.tag
+    if not isinstance(done.error, RequestError):
+        return False
+    if walk.is_joining:
+        return done.error.status in UNKNOWN_CURSOR
+    return walk.chain.fallback is not None and done.error.status in (400, 404)
 
 
 def _left_out(chain: Chain) -> str:

@@ -4,7 +4,7 @@ budget = Budget()                       # of one scan
 traffic = Traffic(budget)               # of one chain of requests, and of all that it is cut into
 traffic.note(1767312000, 0.01)          # a page ended there, which covers 100 seconds
 traffic.before(1767225600)              # pages a second in the next older page that came; None: there is none
-budget.affords(2.5, sure=30.0)          # whether that many pages may be asked for to no avail
+budget.affords_a_cut(30.0, again=False) # whether 30 pages that are yet to come make up for what it costs
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import NamedTuple, Optional
 from cio_fdw.histogram import Histogram, Sample
 
 COST_SHARE = 0.1
-FREE_PAGES, FADED_PAGES = 2.0, 60.0
-"""What cutting may cost: this share of the pages that the scan needs, as far as they are known, and so many more where
-the smallest cut would else be too dear. That is so in bursts, and before so many pages are known."""
+"""What cutting may cost: this share of the pages that the scan needs, as far as they are known."""
 
+DOUBT = 1.5
+"""How many standard deviations of what cuts cost are reckoned with: each costs between no page and one."""
 
 BURST = 8.0
 """How many times as densely rows lie in a burst as beyond it."""
@@ -44,37 +44,55 @@ class Stretch(NamedTuple):
     def is_burst(self) -> bool:
         return self.far is not None and self.near > BURST * self.far
 
-    @property
-    def is_vague(self) -> bool:
-        """Whether it is not known how far it goes on as it begins."""
-        return self.far is None or self.is_burst
-
 
 class Budget:
-    """Pages that a scan asks for to no avail: those that come again, and those that are not full."""
+    """What a scan may spend on pages that are not full because ranges were cut, and on telling where to go on.
+
+    A part ends with a page that is between empty and full: half a page, as long as it has not come.
+    """
 
     def __init__(self) -> None:
+        self.joins: Optional[bool] = None
+        """Whether a cursor leads on in the list of a narrower range (`joining`); None: that was not tried."""
         self.came = 0
-        """Pages, without those that have to be asked for again."""
+        """Pages."""
+        self._page_rows = 1
+        """The most of them."""
         self._spent = 0.0
+        self._cuts = self._ends = 0
+        self._owed, self._owed_perhaps = 0, 0
+        """Pages that will be asked for again, and those that need not be if cursors lead on."""
 
-    def affords(self, cost: float, sure: float, *, free: bool = True, fades: bool = False) -> bool:
-        """Whether so many pages more may be spent, `sure` being certain to come yet.
+    def page(self, rows: int) -> None:
+        """A page came."""
+        self.came += 1
+        self._page_rows = max(self._page_rows, rows)
 
-        `free`: with FREE_PAGES, of which the fewer are left the more pages are known if that `fades`.
-        """
-        known = self.came + sure
-        left = max(1 - known / FADED_PAGES, 0.0) if fades else 1.0
-        return self._spent + cost <= COST_SHARE * known + FREE_PAGES * free * left
+    def end(self, rows: int) -> None:
+        """That with so many rows was the last of a part of a range that was cut."""
+        self._ends += 1
+        self._spent += 0.5 - rows / self._page_rows
 
-    def lacks(self, cost: float, sure: float) -> float:
-        """How many pages more would have to be sure, for `cost` to be affordable."""
-        return (self._spent + cost - FREE_PAGES) / COST_SHARE - self.came - sure
+    def affords_a_cut(self, sure: float, *, again: bool) -> bool:
+        """Whether one more may be made, `sure` pages being certain to come yet. `again`: one may be asked for again."""
+        cost = self._spent + again + (self._cuts + 1) / 2 + self._owed
+        cost += self._owed_perhaps if self.joins is None and not self._owed else 0
+        doubt = DOUBT * math.sqrt(max(self._cuts + 2 - self._ends, 1) / 12)
+        return cost + doubt <= COST_SHARE * (self.came + sure)
 
-    def spend(self, cost: float, again: int) -> None:
-        """Among `cost` are `again` pages that came already."""
-        self._spent += cost
-        self.came -= again
+    def cut(self, *, again: bool, perhaps: bool) -> None:
+        """One was made. `again`: a page will be asked for again; `perhaps`: unless cursors lead on."""
+        self._cuts += 1
+        self._owed += again and not perhaps
+        self._owed_perhaps += again and perhaps
+
+    def joined(self, *, again: bool, perhaps: bool) -> None:
+        """What was cut is left. `again`: for that a page was asked for again."""
+        self._spent += again
+        if perhaps:
+            self._owed_perhaps = max(self._owed_perhaps - 1, 0)
+        else:
+            self._owed = max(self._owed - 1, 0)
 
 
 class Traffic:
@@ -92,6 +110,8 @@ class Traffic:
         self.is_kept = is_kept
         self.read: list[Sample] = []
         """Of pages that will not come again, if it is kept: unix seconds of some rows, for how many rows."""
+        self.is_cut = False
+        """Whether there is more than one walk."""
         self.read_s = 0
         """Length of the ranges that were read to their ends."""
         self.notes = 0

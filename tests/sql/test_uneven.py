@@ -51,7 +51,7 @@ def test_every_row_comes_once_for_few_requests(uneven: tuple[Connection, Simulat
     query = "select count(*), count(distinct id) from customerio.messages where created > now() - interval '179 days'"
     assert db.execute(query).fetchone() == (ROWS, ROWS)
     targets = asked(simulator)
-    assert PAGES <= len(targets) <= 1.1 * PAGES + 5
+    assert PAGES <= len(targets) <= 1.1 * PAGES
     assert len({params(target)["start_ts"] for target in targets}) > 2, "ranges were cut"
 
 
@@ -60,14 +60,13 @@ def test_the_second_scan_is_divided_as_the_first_one_showed(uneven: tuple[Connec
     db, simulator = uneven
     query = "select id from customerio.messages where created > now() - interval '179 days'"
     db.execute(query)
-    first = asked(simulator)
     simulator.reset()
     found = [id_ for (id_,) in db.execute(query)]
     second = asked(simulator)
     assert len(found) == len(set(found)) == ROWS
     begins = [params(target) for target in second if "start" not in params(target)]
     assert len(begins) == 7, "two parts for each request that may be under way, and what is newer"
-    assert len(second) <= PAGES + len(begins) < len(first) + 1
+    assert len(second) <= PAGES + len(begins)
     ends = sorted((int(of["start_ts"]), int(of.get("end_ts", 2**40))) for of in begins)
     assert all(older[1] + 1 == newer[0] for older, newer in zip(ends, ends[1:]))
     simulator.reset()

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
 
 from cio_fdw.catalog import ENDPOINTS
-from cio_fdw.errors import Interrupted, Where
+from cio_fdw.errors import Interrupted, RequestError, Where
 from cio_fdw.lanes import Stop
 from cio_fdw.options import resolve
 from cio_fdw.plan import Plan, plan
@@ -112,13 +112,20 @@ class World:
 class Messages:
     """GET /v1/messages as OBSERVED.md has it: bounds inclusive, tokens positional; newest first, unless told.
 
-    With `arriving`, that many new messages exist before each answer, created now.
+    With `arriving`, that many new messages exist before each answer, created now. `cursors`: "positional", which begin
+    again past the end; "after" a row; "bound" to the list that they are of, whatever is asked for; elsewhere "refused",
+    or "lost", which begin again there.
     """
 
-    def __init__(self, created_s: list[int], arriving: int = 0, order: str = "newest") -> None:
+    def __init__(
+        self, created_s: list[int], arriving: int = 0, order: str = "newest", cursors: str = "positional"
+    ) -> None:
         self.order = order
+        self.cursors = cursors
         self.rows = [{"id": f"m{i}", "created": second} for i, second in enumerate(created_s)]
         self.arriving = arriving
+        self.sent = 0
+        """Rows in all answers."""
         self.world: Optional[World] = None
 
     def __call__(self, path: str, params: dict[str, str]) -> dict[str, Any]:
@@ -127,15 +134,39 @@ class Messages:
             self.world.now_s += 0.4
             now_s = int(self.world.now_s)
             self.rows += [{"id": f"m{len(self.rows) + i}", "created": now_s} for i in range(self.arriving)]
-        low_s, high_s = int(params["start_ts"]), int(params.get("end_ts", 10**12))
+        limit, cursor = int(params["limit"]), params.get("start", "")
+        bounds = params["start_ts"], params.get("end_ts", "9" * 12)
+        kind, *of, place = (cursor or "v20:0").split(":")
+        if kind == "bound":
+            bounds = (of[0], of[1])
+        if kind == "own" and tuple(of) != bounds:
+            if self.cursors == "refused":
+                raise RequestError(Where("messages", path), status=400, reason="invalid start")
+            place = "0"
+        found = self._list(*map(int, bounds))
+        begin = [row["id"] for row in found].index(place) + 1 if kind == "after" else int(place)
+        if begin >= len(found):
+            begin = 0
+        end = begin + limit
+        following = {
+            "positional": f"v20:{end}",
+            "after": f"after:{found[end - 1]['id']}" if 0 < end < len(found) else "",
+            "bound": f"bound:{':'.join(bounds)}:{end}",
+        }.get(self.cursors, f"own:{':'.join(bounds)}:{end}")
+        self.sent += len(found[begin:end])
+        return {"messages": found[begin:end], "next": following if end < len(found) else ""}
+
+    def _list(self, low_s: int, high_s: int) -> list[dict[str, Any]]:
         found = [row for row in reversed(self.rows) if low_s <= row["created"] <= high_s]
         if self.order == "shuffled":
-            found.sort(key=lambda row: crc32(str(row["id"]).encode()))
-        else:
-            found.sort(key=lambda row: row["created"] if self.order == "oldest" else -row["created"])
-        begin, limit = int(params.get("start", "v20:0")[4:]), int(params["limit"])
-        more = begin + limit < len(found)
-        return {"messages": found[begin : begin + limit], "next": f"v20:{begin + limit}" if more else ""}
+            return sorted(found, key=_noise)
+        if self.order == "nearly":
+            return sorted(found, key=lambda row: _noise(row) % 100_000 - row["created"])
+        return sorted(found, key=lambda row: row["created"] if self.order == "oldest" else -row["created"])
+
+
+def _noise(row: dict[str, Any]) -> int:
+    return crc32(str(row["id"]).encode())
 
 
 def world_of(messages: Messages, **changes: Any) -> World:

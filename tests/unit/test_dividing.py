@@ -121,15 +121,6 @@ def test_messages_of_the_past_that_a_scan_did_not_see_come_too(
         assert outcome.requests <= 1.1 * 280
 
 
-def test_an_open_part_that_is_frozen_doubles_no_row(densities: Densities, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins again after its first page, whose keys must have been kept."""
-    known, created_s = [s for s in spread(4_000) if s < NOW_S - 3 * DAY_S], spread(4_000)
-    virtual_time.scanned(known, monkeypatch, densities=densities)
-    outcome = virtual_time.scanned(created_s, monkeypatch, densities=densities)
-    assert any("&end_ts=1767311998" in target for target in outcome.targets), "it was frozen"
-    assert Counter(outcome.ids) == Counter(map(str, range(len(created_s))))
-
-
 def rows_of(world: World, densities: Densities, page_size: int, *quals: Any) -> list[tuple[Any, ...]]:
     world.tools.densities = densities
     return world.rows(world.plan("messages", *quals, page_size=str(page_size)))

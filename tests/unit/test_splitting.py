@@ -1,4 +1,4 @@
-"""Long ranges are cut once their first page tells how long they are; no row is lost or doubled by it."""
+"""How long a walk still is, and where it is cut; scans of any traffic keep requests busy and cost few more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_fdw.ranges import US
-from cio_fdw.splitting import LATE_PAGES, LONG_PAGES, MAX_PARTS, MAX_PROBES, Part, Seen
+from cio_fdw.splitting import Cut, Seen
 from cio_fdw.traffic import Budget, Traffic
 from cio_fdw.windows import DAY_S
 from tests.unit import virtual_time
@@ -20,6 +20,7 @@ from tests.unit.scan_world import NOW_S, Messages, World, world_of
 
 DENSE = list(range(9999, 9899, -1))
 """A first page that covers a hundred seconds of ten thousand."""
+RISING = [9999 - second for second in DENSE]
 
 
 def seen(*pages: list[int], expected: Optional[float] = None, traffic: Optional[Traffic] = None) -> Seen:
@@ -27,143 +28,121 @@ def seen(*pages: list[int], expected: Optional[float] = None, traffic: Optional[
     found = Seen(0, 9999, expected, traffic=traffic)
     for page in pages:
         found.note(page, is_last=False)
+        if page:
+            found.reaches(min(page), max(page))
     return found
 
 
-def cut(found: Seen, others: Any = (), width: int = 3, **options: Any) -> list[Part]:
-    """`others`: pages that other walks have left."""
-    return found.parts([Seen(0, 9, pages) for pages in others], width, **options)
+@pytest.mark.parametrize("share", [0.5, 0.25])
+@pytest.mark.parametrize(("created_s", "falls"), [(DENSE, True), (RISING, False)])
+def test_so_much_is_kept_of_a_range_in_the_order_of_time(created_s: list[int], falls: bool, share: float) -> None:
+    cut = seen(created_s).cut(share)
+    assert cut is not None
+    assert cut.pages == pytest.approx(99 * (1 - share), rel=0.02)
+    kept_s = 9999 - 100 - cut.edge_s if falls else cut.edge_s - 100
+    assert kept_s == pytest.approx(9900 * share, rel=0.02)
 
 
-def begun(budget: Budget, pages: int = 100) -> Traffic:
-    """Of a scan of which so many pages came."""
-    budget.came += pages
-    return Traffic(budget)
+def test_what_is_under_way_is_left_out_of_account() -> None:
+    cut = seen(DENSE).cut(0.5, ahead=9.0)
+    assert cut is not None
+    assert cut.pages == pytest.approx(45, rel=0.02)
+    assert 9999 - 100 - cut.edge_s == pytest.approx(5400, rel=0.02)
 
 
-@pytest.mark.parametrize("created_s", [DENSE, [9999 - s for s in DENSE]])
-@pytest.mark.parametrize("width", [2, 3, 5])
-def test_a_long_range_in_the_order_of_time_is_cut(created_s: list[int], width: int) -> None:
-    parts = cut(seen(created_s), width=width)
-    assert len(parts) == width
-    assert parts[0].high_s == 9999
-    assert parts[-1].low_s == 0
-    assert all(earlier.low_s == later.high_s + 1 for earlier, later in zip(parts, parts[1:]))
-    assert sum(part.pages for part in parts) == pytest.approx(100, rel=0.02)
-
-
-def test_what_is_newest_may_be_kept_short() -> None:
-    newest, *rest = cut(seen(DENSE), newest=16.0)
-    assert newest.pages == pytest.approx(16)
-    assert [part.pages for part in rest] == pytest.approx([28, 28, 28], rel=0.02)
-
-
-def test_there_are_never_too_many_parts() -> None:
-    assert len(cut(seen(list(range(9999, 9939, -1))), width=40)) == MAX_PARTS
-
-
-def test_of_one_page_that_is_very_dense_little_is_believed() -> None:
-    newest, *rest = cut(seen([9999, 9998]), width=12)
-    assert newest.pages == 16
-    assert len(rest) <= 2
+def test_nothing_may_be_kept() -> None:
+    assert seen(DENSE).cut(0.0) == Cut(9899, pytest.approx(99, rel=0.02))
 
 
 @pytest.mark.parametrize(
-    ("pages", "others", "width"),
+    "pages",
     [
-        pytest.param([DENSE], (), 1, id="one at a time"),
-        pytest.param([[5, 9000, 17]], (), 3, id="no order"),
-        pytest.param([[]], (), 3, id="no rows"),
-        pytest.param([DENSE, [9950]], (), 3, id="order within pages only"),
-        pytest.param([[9999, 9999 - int(10_000 / LONG_PAGES) - 10]], (), 3, id="short"),
-        pytest.param([DENSE], (99.0, 99.0), 3, id="no longer than the others"),
-        pytest.param([[9999, 9000], [8999, 8960]], (), 3, id="rising density"),
+        pytest.param([[5, 9000, 17]], id="no order"),
+        pytest.param([[]], id="no rows"),
+        pytest.param([DENSE, [9950]], id="order within pages only"),
+        pytest.param([], id="nothing known"),
     ],
 )
-def test_what_is_not_cut(pages: list[list[int]], others: Any, width: int) -> None:
-    assert cut(seen(*pages), others, width) == []
+def test_what_is_not_cut(pages: list[list[int]]) -> None:
+    assert seen(*pages).cut(0.5) is None
 
 
-def test_a_short_scan_is_cut_in_two_at_most() -> None:
-    """A third part of sixteen pages would cost more than a tenth of them."""
-    assert len(cut(seen(list(range(9999, 9375, -1))))) == 2
+def test_no_row_that_came_lies_beyond_a_cut() -> None:
+    """The times that are shown are a sample: here one row is older than all of them."""
+    found = Seen(0, 9999)
+    found.note([9999, 9900], is_last=False)
+    found.reaches(50, 9999)
+    assert found.cut(0.5) == Cut(49, pytest.approx(49.5, rel=0.02))
+    found.reaches(0, 9999)
+    assert found.cut(0.5) is None
 
 
-def test_one_far_longer_than_the_others_is_cut_at_its_beginning() -> None:
-    assert len(cut(seen(DENSE, expected=90.0, traffic=begun(Budget())), others=(20.0, 20.0))) == 2
+def test_one_that_was_not_begun_is_cut_by_what_others_show() -> None:
+    traffic = Traffic()
+    traffic.note(10_500, 0.01)
+    cut = seen(expected=100.0, traffic=traffic).cut(0.5)
+    assert cut is not None
+    assert cut.edge_s == pytest.approx(5000, rel=0.02)
 
 
-def test_one_that_has_read_much_is_not_cut() -> None:
-    pages = [list(range(9999 - 10 * i, 9989 - 10 * i, -1)) for i in range(LATE_PAGES + 1)]
-    assert cut(seen(*pages[:3], expected=900.0, traffic=begun(Budget())))
-    assert cut(seen(*pages, expected=900.0, traffic=begun(Budget(), 1000))) == []
-
-
-def test_where_rows_lie_densely_a_few_pages_are_cut_off() -> None:
+def test_where_rows_lie_densely_as_much_is_kept_as_came() -> None:
     """What is far denser than what lies beyond need not go on to the end of its range."""
-    traffic = begun(Budget(), 10)
+    traffic = Traffic()
     traffic.note(-1, 0.001)
-    newer, older = cut(seen([9999, 9990], expected=2.0, traffic=traffic))
-    assert newer.high_s - newer.low_s < 300
-    assert older == Part(0, newer.low_s - 1, older.pages)
+    traffic.budget.came = 19
+    cut = seen([9999, 9990], expected=2.0, traffic=traffic).cut(0.5)
+    assert cut is not None
+    assert 9990 - cut.edge_s == pytest.approx(20 * 9, abs=5)
 
 
-def test_a_burst_of_a_second_or_two_is_not_cut() -> None:
+@pytest.mark.parametrize("second", [5000, 5001])
+def test_a_burst_of_a_second_or_two_is_not_cut(second: int) -> None:
     """No part may be empty: its request would end before it begins."""
-    traffic = begun(Budget(), 1000)
+    traffic = Traffic()
     traffic.note(4999, 0.12)
-    found = Seen(5000, 5001, 30.0, traffic=traffic)
-    for _ in range(LATE_PAGES):
-        found.note([5001, 5001], is_last=False)
-    assert found.is_long(share=1.0)
-    assert cut(found) == []
-    found = Seen(5000, 5000, 30.0, traffic=traffic)
-    for _ in range(LATE_PAGES):
-        found.note([5000, 5000], is_last=False)
-    assert cut(found) == []
+    found = Seen(5000, second, 30.0, traffic=traffic)
+    for _ in range(16):
+        found.note([second, second], is_last=False)
+        found.reaches(second, second)
+    cut = found.cut(0.5)
+    assert cut is None or cut.edge_s == 5000 < second
 
 
 def test_what_cutting_costs_is_bounded() -> None:
+    """A tenth of what came and is sure to come: half a page for each cut, and more as long as it is not known."""
     budget = Budget()
-    cuts = [bool(cut(seen(DENSE, expected=90.0, traffic=Traffic(budget)))) for _ in range(50)]
-    assert 1 <= sum(cuts) < 10
+    budget.page(100)
+    cuts = 0
+    while budget.affords_a_cut(99.0, again=False):
+        budget.cut(again=False, perhaps=False)
+        cuts += 1
+    assert 14 <= cuts < 20
+    for _ in range(cuts):
+        budget.end(100)  # full: they cost nothing
+    assert not budget.affords_a_cut(0.0, again=False)
+    assert budget.affords_a_cut(15.0, again=False)
 
 
-SPARSE_THEN_DENSE = [[9999, 9500], [9499, 9000], [8999, 8500], [8499, 8490], [8489, 8480]]
-"""Two pages of ten seconds each after three of five hundred."""
+def test_cuts_pay_for_finding_out_whether_cursors_lead_on() -> None:
+    budget = Budget()
+    budget.page(100)
+    assert not budget.affords_a_cut(12.0, again=True)
+    assert budget.affords_a_cut(12.0, again=False)
+    budget.cut(again=True, perhaps=True)
+    assert not budget.affords_a_cut(24.0, again=False)
+    budget.joins = True
+    assert budget.affords_a_cut(24.0, again=False)
 
 
-def test_a_probe_looks_where_a_cut_would_be_affordable_if_the_rows_go_on_like_this() -> None:
-    traffic = Traffic()
-    found = seen(*SPARSE_THEN_DENSE, expected=20.0, traffic=traffic)
-    assert cut(found) == []
-    second = found.probe_s(share=1.0)
-    assert second is not None
-    assert 8480 - 100 * 10 < second < 8480 - 20 * 10
-    traffic.note(second, 0.1)
-    parts = cut(found)
-    assert parts[-1].high_s == second, "what lies beyond the probe is a part of its own"
-
-
-def test_after_probes_that_found_nothing_the_cursor_is_followed() -> None:
-    traffic = Traffic()
-    found = seen(*SPARSE_THEN_DENSE, expected=20.0, traffic=traffic)
-    for _ in range(MAX_PROBES):
-        if (second := found.probe_s(share=1.0)) is not None:
-            traffic.note(second, 0.0001)
-    assert found.probe_s(share=1.0) is None
-    assert cut(found) == []
-
-
-@pytest.mark.parametrize(
-    ("pages", "share"),
-    [
-        pytest.param([DENSE], 1.0, id="all that is known"),
-        pytest.param(SPARSE_THEN_DENSE, 10_000.0, id="no longer than the others"),
-    ],
-)
-def test_what_is_not_probed(pages: list[list[int]], share: float) -> None:
-    assert seen(*pages).probe_s(share) is None
+def test_a_page_that_was_asked_for_again_is_paid_for() -> None:
+    budget = Budget()
+    budget.page(100)
+    budget.joins = True
+    budget.cut(again=True, perhaps=False)
+    assert not budget.affords_a_cut(24.0, again=False)
+    budget.joined(again=True, perhaps=False)
+    assert not budget.affords_a_cut(24.0, again=False)
+    assert budget.affords_a_cut(34.0, again=False)
 
 
 NEW_S = NOW_S - 10
@@ -205,7 +184,7 @@ TRAFFIC = {
 
 @pytest.mark.parametrize("traffic", TRAFFIC)
 def test_requests_are_busy_whatever_the_traffic(traffic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For 280 pages at most a tenth more requests, and not much longer than the limit demands.
+    """For 280 pages at most a twentieth more requests, and not much longer than the limit demands.
 
     One after the other they would take 70 seconds. Of a burst of two hours it is learnt late how long it is.
     """
@@ -243,7 +222,7 @@ def test_where_none_are_kept_they_are_cut_as_the_answers_come(monkeypatch: pytes
 def test_with_one_at_a_time_no_page_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = virtual_time.scanned(TRAFFIC["burst"], monkeypatch, width=1)
     assert len(set(outcome.ids)) == len(outcome.ids) == len(TRAFFIC["burst"])
-    assert outcome.requests <= len(outcome.ids) / virtual_time.PAGE_ROWS + 2
+    assert outcome.requests <= len(outcome.ids) / virtual_time.PAGE_ROWS + 3
 
 
 orders = st.sampled_from(("newest", "oldest", "shuffled"))
