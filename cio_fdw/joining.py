@@ -84,8 +84,8 @@ class Place:
         self._page_rows = 1
         self._brought_cursor = ""
         """Of the latest page that brought a row."""
-        self._passes, self._brings = False, False
-        """Whether rows of the latest page lie beyond the range, and whether others do not."""
+        self._passes = False
+        """Whether rows of the latest page lie beyond the range."""
         self.stays, self._was_joined, self._shifts = False, False, shifts
         self._joint: Optional[Joint] = None
 
@@ -136,13 +136,12 @@ class Place:
         if self.stays or self._budget.joins is False:
             return None
         is_sure = self._budget.joins and not self._shifts and self._first_key is not None
-        if self._passes:  # what is at the next cursor of the wider list may lie elsewhere in the narrower one
-            if is_sure and not self._brings:
-                return Joint(self._narrower(), self.range_s, self._page_cursor, ())
+        if self._passes and (self._latest or not is_sure):
             self.stays = not self._latest
             return self._joint_again()
         if is_sure:
-            return Joint(self._narrower(), self.range_s, self._cursor, ())
+            # What is at the next cursor may lie elsewhere in the narrower list, if the latest page passed its end.
+            return Joint(self._narrower(), self.range_s, self._page_cursor if self._passes else self._cursor, ())
         # The first page has no cursor, and so does not tell whether cursors lead on; the second one does.
         return self._joint_again() if self._shifts and (self._budget.joins or self._brought_cursor) else None
 
@@ -173,7 +172,7 @@ class Place:
             return [False] * rows
         low_s, high_s = self.range_s
         wanted = [second is None or low_s <= second <= high_s for second in times_s or [None] * rows]
-        self._passes, self._brings = not all(wanted), any(wanted)
+        self._passes = not all(wanted)
         if self._passes and self.range_s == self._list_range_s:
             self._budget.joins = False
         self._brought(None if keys is None else list(compress(keys, wanted)))
@@ -214,7 +213,7 @@ class Place:
             return 0
         # Asked past the end, the API begins again; and it may do so for a cursor of another list.
         begins_again = self._first_key in keys
-        self.is_over = begins_again and not joint.came and not self._shifts
+        self.is_over = begins_again and not joint.came
         if joint.came and joint.cursor and not begins_again and self._budget.joins is None:
             self._budget.joins = True
         self._list, self._list_range_s, self._cursor = joint.list, joint.range_s, joint.cursor

@@ -209,6 +209,18 @@ def test_a_burst_that_begins_a_little_into_a_part_is_not_read_again_and_again(
         assert outcome.requests <= 1.1 * len(created_s) / virtual_time.PAGE_ROWS + 3
 
 
+def test_a_range_that_ends_where_the_list_begins_again_is_learned_too(tmp_path: Path) -> None:
+    """All rows of a shorter range had come when its walk changed to that list, so that it was asked past the end."""
+    until = ("created", "<=", (NOW_S - 40) * US)
+    for seed in range(40):
+        dice = random.Random(seed)
+        blasts = [dice.randint(50, 150 * DAY_S) for _ in range(dice.choice([1, 3, 8]))]
+        created_s = [NOW_S - dice.choice(blasts) - dice.randint(0, 2000) for _ in range(200)]
+        densities = Densities(StateDirectory(tmp_path / str(seed)), "")
+        rows_of(world_of(Messages(created_s)), densities, 2, SINCE, until)
+        assert densities.of(["/v1/messages"])
+
+
 def test_lists_are_told_apart_by_their_filters_not_by_range_or_page(densities: Densities) -> None:
     created_s = [NOW_S - 60 - i * 3600 for i in range(600)]
     rows_of(world_of(Messages(created_s)), densities, 10, SINCE, ("campaign_id", "=", 7))

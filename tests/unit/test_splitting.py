@@ -196,6 +196,15 @@ def test_requests_are_busy_whatever_the_traffic(traffic: str, monkeypatch: pytes
     assert outcome.seconds <= (1.6 if traffic.endswith("burst") else 1.2) * pages / virtual_time.RATE
 
 
+@pytest.mark.parametrize("pages", range(50, 100, 5))
+def test_even_traffic_of_any_length_costs_a_tenth_at_most(pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a cut falls: between two pages, too, where the page beyond it has no row that is wanted."""
+    created_s = spread(pages * virtual_time.PAGE_ROWS)
+    outcome = virtual_time.scanned(created_s, monkeypatch)
+    assert Counter(outcome.ids) == Counter(map(str, range(len(created_s))))
+    assert outcome.requests <= 1.1 * pages
+
+
 def asked(traffic: str, monkeypatch: pytest.MonkeyPatch, *, is_cached: bool) -> set[frozenset[str]]:
     """What scans of the same messages ask for, of which each meets other latencies."""
     found = set()
