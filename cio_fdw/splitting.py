@@ -214,11 +214,6 @@ class Seen:
         return known is not None and known.begin_s <= self.low_s and self.high_s < known.end_s
 
     @property
-    def is_denied(self) -> bool:
-        """Whether far more pages came than an earlier scan lets expect."""
-        return self._known is not None and not self._is_borne_out
-
-    @property
     def _is_borne_out(self) -> bool:
         """Whether no more pages came than `_known` lets expect."""
         return self.is_certain or self.read <= DENIAL * (self._come_as_known + SLACK)
@@ -268,11 +263,6 @@ class Seen:
         ends = [self.traffic.before(self.low_s), self.traffic.after(self.high_s)]
         densities = [*known, *(density for density in ends if density is not None)]
         return min(self.pages or 0.0, (self.high_s - self.low_s) * min(densities)) if len(densities) > 1 else 0.0
-
-    @property
-    def _is_first(self) -> bool:
-        """Whether one page is all that is known of the range."""
-        return self.read == 1 and (self.pages is None or self.is_denied)
 
     def cut(self, share: float, *, ahead: float = 0.0) -> Optional[Cut]:
         """Where to cut, so that `share` of what is left beyond `ahead` pages is kept.
